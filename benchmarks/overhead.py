@@ -20,6 +20,7 @@ import torch
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import find_dataset, load_folder
 from embedseg_napari.core.runs import drain
+from embedseg_napari.core.training import previews
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.trainer import Trainer
 from embedseg_napari.core.training.validation import Validator
@@ -27,7 +28,7 @@ from embedseg_napari.core.training.validation import Validator
 PARTS = {
     "steps": (TrainingRun, "step"),
     "validation": (TrainingRun, "_validate"),
-    "previews": (TrainingRun, "_preview"),
+    "previews": (previews, "_preview"),
     "thresholds and precision": (Validator, "choose_prediction"),
 }
 

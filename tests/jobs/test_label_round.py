@@ -72,7 +72,7 @@ def test_new_strokes_join_at_the_next_epoch_and_the_round_is_kept(blobs, tmp_pat
     image, labels = blobs(ndim)
     newer = painted(image, labels, 4)
     request = request_for(painted(image, labels, 3), tmp_path)
-    events, saved = train(request, preview=lambda example: example, meanwhile=[newer])
+    events, saved = train(request, preview=lambda example, normalization: example, meanwhile=[newer])
     (update,) = [event for event in events if isinstance(event, LabelsUpdated)]
     assert (update.n_objects, update.n_changed) == (4, 1)
     assert any(isinstance(event, PreviewReady) for event in events)

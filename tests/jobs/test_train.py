@@ -6,7 +6,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
-from embedseg_napari.core.errors import ComputeError, SettingsError
+from embedseg_napari.core.errors import ComputeError, DataError, SettingsError
 from embedseg_napari.core.events import Message, PreviewReady, StepFinished, TrainingFinished, TrainingStarted
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.viewer.labelled_images import pair_from_layers
@@ -41,7 +41,8 @@ def test_the_model_is_saved_and_can_be_trained_further(request_):
 
     shown = []
 
-    def preview(example):
+    def preview(example, normalization):
+        assert normalization == TINY.normalization
         shown.append(example)
         return example
 
@@ -112,6 +113,52 @@ def test_a_pause_changes_nothing_but_the_time(request_):
     assert all((one[name] == two[name]).all() for name in one)
 
 
+def test_nothing_is_chosen_or_said_for_a_pause(request_):
+    from dataclasses import replace
+
+    _, first = drain(TrainingJob(request_).run(lambda: False))
+    config = TINY.model_copy(update={"keep_start": True, "epochs": 4, "validation_fraction": 0.0})
+    further = replace(
+        request_, config=config, start_from=str(first.path), output=request_.output.with_name("further.embedseg")
+    )
+    job, events = TrainingJob(further), []
+    run = job.run(lambda: False)
+    for event in run:
+        events.append(event)
+        if isinstance(event, StepFinished):
+            job.pause()
+            break
+    for event in run:
+        events.append(event)
+        if isinstance(event, TrainingPaused):
+            break
+    assert [type(event) for event in events[-2:]] == [StepFinished, TrainingPaused]
+    job.resume()
+    said = {event.text for event in events if isinstance(event, Message)}
+    events, saved = drain(run)
+    assert not said & {event.text for event in events if isinstance(event, Message)}
+    assert saved.steps == 8
+
+
+def test_going_on_at_once_after_a_pause_ends_nothing(request_, monkeypatch):
+    job = TrainingJob(request_)
+    run = job.run(lambda: False)
+    next(event for event in run if isinstance(event, StepFinished))
+    job.pause()
+    from embedseg_napari.core.training.run import TrainingRun
+
+    save = TrainingRun.save
+
+    def resume_meanwhile(self):
+        job.resume()
+        return save(self)
+
+    monkeypatch.setattr(TrainingRun, "save", resume_meanwhile)
+    _, saved = drain(run)
+    assert saved.steps == 4
+    assert not saved.stopped
+
+
 def test_a_stop_ends_a_pause(request_):
     stop, job = [], TrainingJob(request_)
     run = job.run(lambda: bool(stop))
@@ -126,7 +173,14 @@ def test_a_stop_ends_a_pause(request_):
     assert saved.path.exists()
 
 
-def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("CUDA out of memory"), "ran out of memory"),
+        (DataError("a.ome.zarr: is no longer there."), "a.ome"),
+    ],
+)
+def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch, error, words):
     from embedseg_napari.core.training import run as core_run
 
     monkeypatch.setattr(core_run, "CHECKPOINT_SECONDS", 0.0)
@@ -135,7 +189,7 @@ def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch):
     def fail_later(self, *arguments):
         calls.append(1)
         if len(calls) > 2:
-            raise RuntimeError("CUDA out of memory")
+            raise error
         return cut(self, *arguments)
 
     monkeypatch.setattr(core_run.CropSampler, "cut", fail_later)
@@ -144,7 +198,7 @@ def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch):
     assert saved.steps == 2
     assert saved.path.exists()
     [message] = [event.text for event in events if isinstance(event, Message) and "failed" in event.text]
-    assert "ran out of memory" in message
+    assert words in message
 
 
 def test_a_failure_before_anything_was_saved_is_an_error(request_, monkeypatch):

@@ -135,6 +135,38 @@ def test_a_free_outline_ignores_what_it_leaves_out(blobs):
     assert example.ignore[-2, -2]
 
 
+TURNED = np.array([[31, 5], [5, 31], [31, 57], [57, 31]], float)
+UPRIGHT = np.array([[11, 11], [11, 51], [51, 51], [51, 11]], float)
+
+
+@pytest.mark.parametrize(
+    ("kind", "corners", "turn", "share"),
+    [
+        ("rectangle", UPRIGHT, 0, 1),
+        ("rectangle", UPRIGHT, 0.2, 1),
+        ("rectangle", TURNED, 0, 1 / 2),
+        ("rectangle", UPRIGHT, 45, 1 / 2),
+        ("ellipse", UPRIGHT, 0, np.pi / 4),
+        ("ellipse", TURNED, 0, np.pi / 4),
+        ("ellipse", UPRIGHT, 45, np.pi / 4),
+    ],
+)
+def test_what_a_shape_leaves_out_of_its_box_teaches_nothing(blobs, kind, corners, turn, share):
+    image, labels = blobs(2)
+    # Turned around the middle of the shape, with the image below.
+    middle, angle = np.array([31.0, 31.0]), np.deg2rad(turn)
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    layer = Image(image, rotate=matrix, translate=middle - matrix @ middle)
+    [example] = pair_from_layers(layer, Labels(labels), Shapes([corners], shape_type=kind)).examples()
+    if share == 1:
+        assert example.ignore is None
+        assert example.image.shape[1:] == (41, 41)
+    else:
+        assert abs((~example.ignore).mean() - share) < 0.06
+        assert not example.ignore[tuple(n // 2 for n in example.ignore.shape)]
+        assert example.ignore[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+
+
 def test_faults_are_said_in_a_sentence(blobs):
     image, labels = blobs(2)
     with pytest.raises(DataError, match="shape 64 x 64"):

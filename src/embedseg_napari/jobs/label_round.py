@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import EmbedSegError, Stopped
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.config import NormalizationConfig, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.files.tiff import Picture
@@ -78,11 +79,12 @@ class LabelTraining:
     request : RoundRequest
         What to train.
     preview : callable, optional
-        Called in the worker thread now and then with an example that is trained on; returns what shall be shown.
+        Called in the worker thread now and then with an example that is trained on and the normalisation of the
+        network; returns what shall be shown.
     """
 
     request: RoundRequest
-    preview: Callable[[Example], Example | None] | None = None
+    preview: Callable[[Example, NormalizationConfig], Example | None] | None = None
     _offered: dict[str, AnnotatedImage] = field(default_factory=dict)
     _learned: dict[str, AnnotatedImage] = field(default_factory=dict)
     _frames: dict[str, np.ndarray] = field(default_factory=dict)
@@ -130,10 +132,11 @@ class LabelTraining:
         from embedseg_napari.core.training.trainer import Trainer
 
         start = None if request.start_from is None else load_model(request.start_from, "cpu")
-        preview = self.preview
+        normalization = (request if start is None else start).config.normalization
+        preview = None if self.preview is None else partial(self.preview, examples[0], normalization)
         result = yield from Trainer(
-            request.config, examples, [], start, device=request.device, started=started,
-            preview=None if preview is None else lambda: preview(examples[0]), updates=self._newest,
+            request.config, examples, [], start, device=request.device, started=started, preview=preview,
+            updates=self._newest,
         ).run(should_stop)  # fmt: skip
         saved = save_result(result, request.output, request.output.stem)
         if saved.warning:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.splitting import hold_out_images
-from embedseg_napari.core.errors import ComputeError, EmbedSegError, SettingsError, Stopped
+from embedseg_napari.core.errors import EmbedSegError, SettingsError, Stopped
 from embedseg_napari.core.events import CheckpointSaved, Message, StepFinished, TrainingFinished
-from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.runs import never, soon_after
 from embedseg_napari.jobs.saved_training import SavedTraining, prepare_output, save_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
-    from embedseg_napari.core.config import TrainingConfig
+    from embedseg_napari.core.config import NormalizationConfig, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
@@ -95,16 +96,19 @@ class TrainingJob:
     request : TrainingRequest
         What to train.
     preview : callable, optional
-        Called in the worker thread now and then with a held-out image; returns what the preview shall be made of.
+        Called in the worker thread now and then with a held-out image and the normalisation of the network; returns
+        what the preview shall be made of.
     """
 
     request: TrainingRequest
-    preview: Callable[[Example], Example | None] | None = None
+    preview: Callable[[Example, NormalizationConfig], Example | None] | None = None
     shown: Example | None = None
     """A held-out image, or a training image where none is held out; known once training has started."""
     _pausing: threading.Event = field(default_factory=threading.Event)
     _is_on_disk: bool = False
     """Whether the checkpoint holds all steps."""
+    _told: set[str] = field(default_factory=set)
+    """Sentences that were said."""
 
     def pause(self) -> None:
         """Halt after this step. The time budget halts too."""
@@ -164,23 +168,26 @@ class TrainingJob:
             validation = validation or None
         normalization = config.normalization if start is None else start.config.normalization
         self.shown = in_memory((validation or training)[0], normalization)
+        preview = None if self.preview is None else partial(self.preview, self.shown, normalization)
         resume = False
         while True:
+            # Going on before a pause is there must not end the training for good.
+            is_pausing = soon_after(self._pausing.is_set, 0.0)
             run = Trainer(
                 config, training, validation, start, self.run_folder, device=request.device, resume=resume,
-                started=started, preview=None if self.preview is None else self._preview,
-            ).run(lambda: should_stop() or self._pausing.is_set())  # fmt: skip
+                started=started, preview=preview,
+            ).run(should_stop, is_pausing)  # fmt: skip
             try:
                 result = yield from self._told_once(run, resume)
-            except ComputeError as error:
+            except EmbedSegError as error:
                 if not (self.run_folder / STATE).exists():
                     remove_run_folder(self.run_folder)
                     raise
-                yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
                 rescue = Trainer(config, training, validation, start, self.run_folder, device="cpu", resume=True)
-                result = drain(rescue.run(lambda: True))
+                result = rescue.last_saved()
+                yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
                 break
-            if not (result.stopped and self._pausing.is_set() and not should_stop()):
+            if not (result.stopped and is_pausing() and not should_stop()):
                 break
             if not self._is_on_disk:
                 yield Message("Training cannot pause without a checkpoint; it ends, with the model so far.", "warning")
@@ -197,15 +204,10 @@ class TrainingJob:
         remove_run_folder(self.run_folder)
         return saved
 
-    def _preview(self) -> Example | None:
-        assert self.preview is not None
-        assert self.shown is not None
-        return self.preview(self.shown)
-
     def _told_once(
         self, run: Generator[TrainingEvent, None, TrainingResult], resumed: bool
     ) -> Generator[TrainingEvent, None, TrainingResult]:
-        """Pass on what a run says; after a pause, what was said before is left out, and so is the end of a part."""
+        """Pass on what a run says; after a pause, what was said before is left out, and so is how a part ends."""
         while True:
             try:
                 event = next(run)
@@ -215,6 +217,10 @@ class TrainingJob:
             self._is_on_disk = isinstance(event, CheckpointSaved) or (
                 self._is_on_disk and not isinstance(event, StepFinished)
             )
-            is_old = resumed and isinstance(event, Message) and event.level == "warning"
-            if not is_old and not isinstance(event, CheckpointSaved | TrainingFinished):
+            if isinstance(event, Message):
+                is_old = resumed and event.text in self._told
+                self._told.add(event.text)
+                if is_old:
+                    continue
+            if not isinstance(event, CheckpointSaved | TrainingFinished):
                 yield event

@@ -109,6 +109,7 @@ class Region:
     outline: np.ndarray
     """(n, 2) corners, y and x."""
     is_box: bool
+    """Whether it is the whole of the rows and columns that it covers."""
 
     def box(self, shape: tuple[int, int]) -> tuple[slice, slice] | None:
         """Rows and columns it covers in an image of that shape; None if it lies outside."""
@@ -123,7 +124,7 @@ class Region:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None] | None:
         """Image, labels and ignore mask inside the region; None if it lies outside the image.
 
-        What a freely drawn outline leaves out of its box is ignored in training.
+        What an outline leaves out of its rows and columns is ignored in training.
         """
         box = self.box((labels.shape[-2], labels.shape[-1]))
         if box is None:

@@ -159,7 +159,8 @@ def _pair_words(pair: ArrayPair, files: PairFiles) -> str:
     """The words that read a pair from its files, once they are known to hold it."""
     stored = read_pair(str(files.image), str(files.labels), files.axes)
     for path, there, here in ((files.image, stored.image, pair.image), (files.labels, stored.labels, pair.labels)):
-        if not np.array_equal(there, np.asarray(here)):
+        # In an image a pixel without a number is the same as another.
+        if not np.array_equal(there, np.asarray(here), equal_nan=np.issubdtype(there.dtype, np.inexact)):
             raise DataError(f"{pair.name}: {path.name} holds something else than its layer; save the layer first.")
     regions = [(region.outline.tolist(), region.is_box) for region in pair.regions]
     named = {"spacing": pair.spacing, "unit": pair.unit, "regions": regions, "channel": pair.channel, "name": pair.name}

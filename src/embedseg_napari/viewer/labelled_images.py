@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari.layers import Image, Labels, Layer, Shapes
+    from numpy.typing import NDArray
 
     from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.files.tiff import Picture
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 OPEN_SHAPES = ("line", "path")
 """Kinds of shapes that enclose nothing."""
+ELLIPSE_CORNERS = 100
+"""Of the polygon that stands for an ellipse: of one that is 1000 pixels wide, it leaves out a quarter of a pixel."""
 _AS_DEPTH = str.maketrans("T", "Z")
 """Depth for time: only the image tells which of the two a stack is."""
 
@@ -171,11 +174,22 @@ def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:
     for outline, kind in zip(shapes.data, shapes.shape_type, strict=True):
         if kind in OPEN_SHAPES:
             continue
-        corners = []
-        for corner in outline:
-            world = np.asarray(shapes.data_to_world(corner), float)
+        points = []
+        for point in outline:
+            world = np.asarray(shapes.data_to_world(point), float)
             n = image.ndim
             world = np.concatenate([np.zeros(max(n - len(world), 0)), world])[-n:]
-            corners.append(np.asarray(image.world_to_data(world))[places])
-        regions.append(Region(np.asarray(corners), kind in ("rectangle", "ellipse")))
+            points.append(np.asarray(image.world_to_data(world))[places])
+        corners = np.asarray(points)
+        if kind == "ellipse":
+            # Known by the corners of the box around it, which may be turned.
+            along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+            angles = np.linspace(0, 2 * np.pi, ELLIPSE_CORNERS, endpoint=False)[:, None]
+            corners = corners.mean(0) + np.cos(angles) * along + np.sin(angles) * across
+        regions.append(Region(corners, kind == "rectangle" and _is_upright(corners)))
     return tuple(regions)
+
+
+def _is_upright(corners: NDArray[np.float64]) -> bool:
+    """Whether each side of an outline runs along an axis, but for less than half a pixel."""
+    return bool((np.abs(np.roll(corners, -1, 0) - corners).min(1) < 0.5).all())

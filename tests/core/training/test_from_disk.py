@@ -13,11 +13,13 @@ from store_steps import write_store
 from embedseg_napari.core import events
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.data.pairs import load_folder
-from embedseg_napari.core.data.stored import StoredExample
+from embedseg_napari.core.data.stored import StoredExample, StoredLabels, StoredPixels
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.crops import sampler as samplers
 from embedseg_napari.core.training.reading import from_disk
-from embedseg_napari.core.training.trainer import train
+from embedseg_napari.core.training.trainer import Trainer, train
+from embedseg_napari.core.training.validation import Validator
 
 MEMORY = 0.0005
 """Gigabytes, less than any image here takes."""
@@ -171,6 +173,45 @@ def test_images_held_out_are_scored_on_parts(tmp_path):
     rows = [e for e in seen if isinstance(e, events.EpochFinished)]
     assert all(row.ap_50 is not None for row in rows)
     assert any("8 parts of each image" in e.text for e in seen if isinstance(e, events.Message))
+
+
+def test_resuming_without_the_start_model_scores_images_normalised_as_it_had_them(tmp_path, monkeypatch):
+    for number in range(2):
+        image, labels = picture(2, number)
+        write_store(tmp_path / ("train", "val")[number] / "images" / "a.ome.zarr", image, chunk=64)
+        write_store(tmp_path / ("train", "val")[number] / "masks" / "a.ome.zarr", labels, chunk=64)
+    first = settings(2, epochs=1, steps_per_epoch=1, normalization={"method": "mean-std"})
+    start = train(tmp_path, first, progress=False, device="cpu").model
+    scored = []
+
+    def note(validator, *args):
+        scored.append([one.image for one in validator.examples])
+        return original(validator, *args)
+
+    original = Validator.embed
+    monkeypatch.setattr(Validator, "embed", note)
+    config, output, counts = settings(2, MEMORY), tmp_path / "m.embedseg", iter(range(9))
+    steps(tmp_path, config, start_from=start, output=output, should_stop=lambda: next(counts) > 3)
+    assert len(scored) == 1
+    assert "Resumed" in steps(tmp_path, config, output=output, resume=True)[1]
+    for before, after in zip(scored[0], scored[1], strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_the_model_last_saved_is_there_when_the_images_are_gone(tmp_path, monkeypatch):
+    config, run_folder, counts = settings(2, MEMORY), tmp_path / "m.run", iter(range(9))
+    images = [load_folder(store(tmp_path / f"{n}.ome.zarr", seed=n), from_disk=from_disk(config, None)) for n in (0, 1)]
+    drain(Trainer(config, *images, run_folder=run_folder, device="cpu").run(lambda: next(counts) > 1))
+
+    def gone(*args):
+        raise DataError("the disk is gone")
+
+    monkeypatch.setattr(StoredPixels, "read", gone)
+    monkeypatch.setattr(StoredLabels, "read", gone)
+    trainer = Trainer(config, *images, run_folder=run_folder, device="cpu", resume=True)
+    with pytest.raises(DataError, match="the disk is gone"):
+        drain(trainer.run())
+    assert trainer.last_saved().model.config.training["steps"] == 2
 
 
 def test_what_was_measured_is_kept_beside_the_run_and_not_measured_again(tmp_path, monkeypatch):

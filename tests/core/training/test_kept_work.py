@@ -147,6 +147,23 @@ def test_what_exists_is_refused_before_any_time_is_spent(blobs, tmp_path):
         train([blobs(2)], CONFIG, output=output)
 
 
+def test_a_training_that_begins_anew_leaves_nothing_to_resume_before_it_saves(blobs, tmp_path):
+    output = tmp_path / "m.embedseg"
+    train([blobs(2)], CONFIG, output=output)
+    (tmp_path / "m.run" / "objects-1.npz").write_text("measured")
+
+    def kill(event):
+        if isinstance(event, StepFinished):
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        train([blobs(2)], CONFIG, output=output, overwrite=True, on_event=kill)
+    assert steps_of(output) == 6
+    assert [path.name for path in (tmp_path / "m.run").iterdir()] == ["objects-1.npz"]
+    with pytest.raises(DataError, match="exists already"):
+        train([blobs(2)], CONFIG, output=output, resume=True)
+
+
 def test_what_comes_while_training_runs_stays(blobs, tmp_path):
     output, events = tmp_path / "m.embedseg", []
 

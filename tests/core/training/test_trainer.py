@@ -245,6 +245,31 @@ def test_previews_are_true_predictions_of_the_chosen_image(blobs):
     assert previews[0].image.shape == (1, 64, 64)
 
 
+def after_each_step(monkeypatch):
+    """Let a preview be due, whatever those before it cost."""
+    monkeypatch.setattr("embedseg_napari.core.training.previews.PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr("embedseg_napari.core.training.previews.PREVIEW_SHARE", float("inf"))
+
+
+def test_a_preview_that_cannot_be_made_is_told_once_and_ends_nothing(blobs, monkeypatch):
+    after_each_step(monkeypatch)
+    colours = from_arrays([(np.stack([blobs(2)[0]] * 3), blobs(2)[1])], axes="CYX")[0]
+    volume, asked, seen = from_arrays([blobs(3)], axes="ZYX")[0], [], []
+
+    def ask():
+        asked.append(None)
+        if len(asked) % 3 == 0:
+            raise OSError("the disk is gone")
+        return (colours, volume)[len(asked) % 2]
+
+    result = drain(Trainer(settings(steps_per_epoch=6), data(blobs), [], preview=ask).run(), seen.append)
+    assert result.model.config.training["steps"] == len(asked) == 12
+    told = [e.text for e in seen if isinstance(e, events.Message) and "without this preview" in e.text]
+    assert len(told) == 3
+    for words in ("the disk is gone", "3 channels", "works in 2D"):
+        assert any(words in text for text in told)
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_previews_hold_the_maps_as_arrays(blobs, ndim):
     pairs = data(blobs, ndim, n=1)
@@ -309,11 +334,13 @@ def test_a_run_folder_holds_no_pickle_and_only_the_last_state(blobs, tmp_path):
     assert sorted(p.suffix for p in tmp_path.iterdir()) == [".json", ".safetensors"]
 
 
-def test_a_loss_that_is_no_number_is_told(blobs):
+def test_a_loss_that_is_no_number_is_told(blobs, monkeypatch):
+    after_each_step(monkeypatch)
     image, labels = blobs(2)
+    example = from_arrays([(image, labels)])[0]
     config = settings(learning_rate=1.0, weight_instance=1e38, epochs=4)
     with pytest.raises(ComputeError, match="lower learning rate"):
-        drain(Trainer(config, [(image, labels)]).run())
+        drain(Trainer(config, [(image, labels)], preview=lambda: example).run())
 
 
 def test_train_saves_resumes_and_reads_folders(blobs, tmp_path):

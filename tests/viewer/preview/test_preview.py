@@ -6,6 +6,10 @@ import numpy as np
 import pytest
 from napari.components import LayerList
 
+from embedseg_napari.core.config import NormalizationConfig
+from embedseg_napari.core.data import normalization
+from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.events import PreviewReady
 from embedseg_napari.core.maps import EmbeddingMaps
@@ -14,6 +18,8 @@ from embedseg_napari.viewer.layers import FOUND, RESULT, is_users, is_users_or_f
 from embedseg_napari.viewer.preview.embeddings import EMBEDDINGS, MARGINS, TRUTH
 from embedseg_napari.viewer.preview.placement import trained_images
 from embedseg_napari.viewer.preview.preview import IMAGE, LABELS, SEED_MAP, SEEDS, TrainingView
+
+USUAL = NormalizationConfig()
 
 
 def predicted(example, n=2) -> PreviewReady:
@@ -36,7 +42,7 @@ def test_preview_lies_over_its_layer_and_is_updated_in_place(viewer, blobs, ndim
     view = TrainingView(viewer)
     view.watch(layer, "ZYX"[-ndim:])
     view.begin()
-    example = view.example(None)
+    example = view.example(None, USUAL)
     assert not example.instances.any()
     view.show(predicted(example))
     names = [SEED_MAP, LABELS, SEEDS]
@@ -47,11 +53,11 @@ def test_preview_lies_over_its_layer_and_is_updated_in_place(viewer, blobs, ndim
         assert not is_users(one)
     # The layer the user works on stays chosen.
     assert viewer.layers.selection.active == layer
-    view.show(predicted(view.example(None), n=5))
+    view.show(predicted(view.example(None, USUAL), n=5))
     assert [viewer.layers[name] for name in names] == made
     assert len(viewer.layers[SEEDS].data) == 5
     assert len(viewer.layers) == 4
-    view.show(predicted(view.example(None), n=0))
+    view.show(predicted(view.example(None, USUAL), n=0))
     assert len(viewer.layers[SEEDS].data) == 0
 
 
@@ -72,8 +78,9 @@ def test_of_a_large_image_the_part_in_view_is_shown(viewer):
     view.watch(layer, "YX")
     getattr(viewer, "scene", viewer).camera.center = (0, 800.0, 300.0)
     view.update_part()
-    example = view.example(None)
-    np.testing.assert_array_equal(example.image[0], image[1344:1856, 344:856])
+    example = view.example(None, USUAL)
+    whole = normalize(image[None], USUAL)
+    np.testing.assert_array_equal(example.image, whole[:, 1344:1856, 344:856])
     view.show(predicted(example))
     np.testing.assert_allclose(viewer.layers[LABELS].translate, (672, 172))
 
@@ -85,30 +92,68 @@ def test_of_a_time_lapse_the_frame_in_view_is_shown(viewer, blobs):
     view.watch(layer, "TYX")
     viewer.dims.set_point(0, 2)
     view.update_part()
-    example = view.example(None)
-    np.testing.assert_array_equal(example.image[0], 3 * image)
+    example = view.example(None, USUAL)
+    np.testing.assert_array_equal(example.image, normalize(3 * image[None], USUAL))
     view.show(predicted(example))
     assert viewer.layers[LABELS].ndim == 2
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_part_is_as_bright_as_in_the_whole_image_which_is_measured_once(viewer, monkeypatch, is_large):
+    image = np.full((600, 700), np.nan, np.float32)
+    # All that lies in view is dark, or nothing.
+    image[:, 600:] = np.random.default_rng(0).uniform(50, 1000, (600, 100))
+    image[300:, :600] = np.random.default_rng(1).uniform(0, 20, (300, 600))
+    frames = np.stack([image, 2 * image])
+    whole, measured, original = normalize(frames[1][None], USUAL), [], normalization.measure_scaling
+    for place in ("data.normalization", "large.whole_image"):
+        monkeypatch.setattr(
+            f"embedseg_napari.core.{place}.measure_scaling", lambda *args: measured.append(1) or original(*args)
+        )
+    if is_large:
+        monkeypatch.setattr("embedseg_napari.viewer.preview.brightness.SAMPLE", 1000)
+    layer = viewer.add_image(frames, axis_labels=("t", "y", "x"))
+    view = TrainingView(viewer)
+    view.watch(layer, "TYX")
+    viewer.dims.set_point(0, 1)
+    for left in (0, 44):
+        getattr(viewer, "scene", viewer).camera.center = (0, 300.0, left + 256.0)
+        view.update_part()
+        example = view.example(None, USUAL)
+        assert example.is_normalized
+        np.testing.assert_allclose(example.image, whole[:, 44:556, left : left + 512], atol=1e-5)
+        assert example.image.max() < 0.1
+    assert len(measured) == 1
+
+
+@pytest.mark.parametrize("is_normalized", [False, True])
+def test_a_held_out_image_is_normalised_once_and_as_a_whole(viewer, is_normalized):
+    image = np.arange(600 * 600, dtype=np.float32).reshape(1, 600, 600)
+    held_out = Example("cells", image, np.zeros((600, 600), np.int32), is_normalized=is_normalized)
+    example = TrainingView(viewer).example(held_out, USUAL)
+    assert example.is_normalized
+    whole = image if is_normalized else normalize(image, USUAL)
+    np.testing.assert_array_equal(example.image, whole[:, 44:556, 44:556])
 
 
 def test_without_a_layer_a_held_out_image_is_shown(viewer, blobs):
     [held_out] = from_arrays([blobs(2)])
     view = TrainingView(viewer)
     view.begin()
-    view.show(predicted(view.example(held_out)))
-    np.testing.assert_array_equal(viewer.layers[IMAGE].data, held_out.image[0])
+    view.show(predicted(view.example(held_out, USUAL)))
+    np.testing.assert_array_equal(viewer.layers[IMAGE].data, normalize(held_out.image, USUAL)[0])
 
 
 def test_a_held_out_image_gives_way_to_one_that_is_open(layer_viewer, blobs):
     [held_out] = from_arrays([blobs(2)])
     view = TrainingView(layer_viewer)
     view.begin()
-    view.show(predicted(view.example(held_out)))
+    view.show(predicted(view.example(held_out, USUAL)))
     assert view.is_of_held_out
     source = layer_viewer.add_image(held_out.image[0], name="open")
     view.watch(source, "YX")
     view.begin()
-    view.show(predicted(view.example(held_out)))
+    view.show(predicted(view.example(held_out, USUAL)))
     assert IMAGE not in layer_viewer.layers
     assert not view.is_of_held_out
     view.end()
@@ -118,14 +163,14 @@ def test_a_held_out_image_gives_way_to_one_that_is_open(layer_viewer, blobs):
 def test_layers_that_were_removed_stay_away_until_the_next_training(viewer, blobs):
     [held_out] = from_arrays([blobs(2)])
     view = TrainingView(viewer)
-    view.show(predicted(view.example(held_out)))
+    view.show(predicted(view.example(held_out, USUAL)))
     del viewer.layers[SEEDS]
     viewer.layers[LABELS].name = "mine"
-    view.show(predicted(view.example(held_out)))
+    view.show(predicted(view.example(held_out, USUAL)))
     assert SEEDS not in viewer.layers
     assert LABELS not in viewer.layers
     view.begin()
-    view.show(predicted(view.example(held_out)))
+    view.show(predicted(view.example(held_out, USUAL)))
     assert SEEDS in viewer.layers
 
 
@@ -136,12 +181,12 @@ def test_a_removed_source_gives_way_to_the_held_out_image(viewer, blobs):
     view.watch(layer, "YX")
     viewer.layers.remove(layer)
     view.update_part()
-    assert view.example(held_out).name == held_out.name
+    assert view.example(held_out, USUAL).name == held_out.name
 
 
 def test_switched_off_nothing_is_predicted(viewer, blobs):
     view = TrainingView(viewer, is_on=False)
-    assert view.example(from_arrays([blobs(2)])[0]) is None
+    assert view.example(from_arrays([blobs(2)])[0], USUAL) is None
 
 
 def test_the_truth_is_shown_beside_a_preview_and_never_given_to_it(layer_viewer, blobs):
@@ -151,7 +196,7 @@ def test_the_truth_is_shown_beside_a_preview_and_never_given_to_it(layer_viewer,
     view.embeddings.switch(True)
     view.watch(layer, "YX", None, truth)
     view.begin("centroid")
-    example = view.example(None)
+    example = view.example(None, USUAL)
     assert not example.instances.any()
     assert "next preview" in view.embedding_hint()
     view.show(predicted(example))
@@ -173,7 +218,7 @@ def test_of_a_time_lapse_the_truth_of_the_frame_in_view_is_shown(layer_viewer, b
     view.watch(layer, "TYX", None, truth)
     layer_viewer.dims.set_point(0, 1)
     view.begin()
-    view.show(predicted(view.example(None)))
+    view.show(predicted(view.example(None, USUAL)))
     assert np.unique(layer_viewer.layers[TRUTH].data).tolist() == [0, 2]
 
 
@@ -185,18 +230,18 @@ def test_why_no_embeddings_are_shown_is_said(layer_viewer, blobs):
     view.embeddings.switch(True)
     view.watch(layer, "YX", None, truth)
     view.begin()
-    view.show(predicted(view.example(None)))
+    view.show(predicted(view.example(None, USUAL)))
     assert TRUTH in layer_viewer.layers
 
     # An image whose objects are not known takes the marks of the other one away.
     view.watch(other, "YX")
-    view.show(predicted(view.example(None)))
+    view.show(predicted(view.example(None, USUAL)))
     assert TRUTH not in layer_viewer.layers
     assert "No true objects are known for other" in view.embedding_hint()
 
     truth.data = np.zeros_like(labels)
     view.watch(layer, "YX", None, truth)
-    view.show(predicted(view.example(None)))
+    view.show(predicted(view.example(None, USUAL)))
     assert "No labelled object" in view.embedding_hint()
 
     truth.data = np.ones((8, 8), np.int32)
@@ -214,10 +259,10 @@ def test_a_held_out_image_brings_its_truth(layer_viewer, blobs, is_planes):
     [held_out] = from_arrays([(image, masks)])
     view = TrainingView(layer_viewer)
     view.begin()
-    view.show(predicted(view.example(held_out)))
+    view.show(predicted(view.example(held_out, USUAL)))
     assert TRUTH not in layer_viewer.layers
     view.embeddings.switch(True)
-    example = view.example(held_out)
+    example = view.example(held_out, USUAL)
     assert not example.instances.any()
     view.show(predicted(example))
     np.testing.assert_array_equal(layer_viewer.layers[TRUTH].data, labels)
@@ -237,12 +282,12 @@ def test_a_preview_follows_a_layer_that_is_turned_and_moved_meanwhile(layer_view
     view = TrainingView(layer_viewer)
     view.watch(layer, "YX")
     view.begin()
-    view.show(predicted(view.example(None)))
+    view.show(predicted(view.example(None, USUAL)))
     for options in (TURNED, {"affine": AFFINE}, {"units": ("um", "um")}):
         for name, value in options.items():
             setattr(layer, name, value)
         view.update_part()
-        view.show(predicted(view.example(None)))
+        view.show(predicted(view.example(None, USUAL)))
         for name in (SEED_MAP, LABELS, SEEDS):
             for pixel in ((0, 0), (10, 3), (40, 60)):
                 same_place(layer_viewer.layers[name], layer, pixel, pixel)
@@ -263,7 +308,7 @@ def test_a_held_out_part_of_a_layer_lies_on_it(layer_viewer, blobs, kind):
     view = TrainingView(layer_viewer)
     view.begin(trained=trained_images([(pair, layer, axes)]))
     held_out = pair.examples()[0]
-    view.show(predicted(view.example(held_out)))
+    view.show(predicted(view.example(held_out, USUAL)))
     # What is shown already is not shown twice.
     assert IMAGE not in layer_viewer.layers
     found = layer_viewer.layers[LABELS]
@@ -274,7 +319,7 @@ def test_a_held_out_part_of_a_layer_lies_on_it(layer_viewer, blobs, kind):
             layer.world_to_data((0,) * (layer.ndim - 2) + there)[-2:], np.add(pixel, corner), atol=1e-6
         )
     layer_viewer.layers.remove(layer)
-    view.show(predicted(view.example(held_out)))
+    view.show(predicted(view.example(held_out, USUAL)))
     assert IMAGE in layer_viewer.layers
 
 
@@ -289,7 +334,7 @@ def test_a_held_out_image_of_a_folder_covers_nothing_that_is_open(layer_viewer, 
     view.begin()
     [held_out] = from_arrays([blobs(ndim)], axes="ZYX"[-ndim:])
     for _ in range(2):
-        view.show(predicted(view.example(held_out)))
+        view.show(predicted(view.example(held_out, USUAL)))
         right = max(layer.extent.world[1, -1] for layer in mine)
         for name in (IMAGE, SEED_MAP, LABELS):
             assert layer_viewer.layers[name].extent.world[0, -1] > right
@@ -304,14 +349,14 @@ def test_previews_go_when_the_training_ends_and_can_be_kept_before_and_after(lay
     view.watch(layer, "YX", None, truth)
     view.begin()
     assert view.keep() == 0
-    view.show(predicted(view.example(None)))
+    view.show(predicted(view.example(None, USUAL)))
     n = len(layer_viewer.layers) - 2
     assert view.keep() == n
     kept = list(layer_viewer.layers)[2 + n :]
     assert all(one.metadata[RESULT] == FOUND and "cells" in one.name for one in kept)
     assert all(is_users_or_found(one) for one in kept)
     del layer_viewer.layers[SEEDS]
-    view.show(predicted(view.example(None), n=5))
+    view.show(predicted(view.example(None, USUAL), n=5))
     view.end()
     assert list(layer_viewer.layers) == [layer, truth, *kept]
     assert view.keep() == n - 1
@@ -321,7 +366,7 @@ def test_previews_go_when_the_training_ends_and_can_be_kept_before_and_after(lay
     before = list(layer_viewer.layers)
     view.begin()
     assert view.keep() == 0
-    view.show(predicted(view.example(None)))
+    view.show(predicted(view.example(None, USUAL)))
     assert layer_viewer.layers[LABELS].data[0, 0] == 1
     view.end()
     assert list(layer_viewer.layers) == before
@@ -336,7 +381,7 @@ def test_in_3d_labels_step_back_before_what_the_network_sees_and_come_back(layer
     view.embeddings.switch(True)
     view.watch(layer, "ZYX", None, truth)
     view.begin()
-    view.show(predicted(view.example(None)))
+    view.show(predicted(view.example(None, USUAL)))
     marks = [layer_viewer.layers[name] for name in (LABELS, SEEDS, EMBEDDINGS, MARGINS, TRUTH)]
     assert {mark.blending for mark in marks} == {"translucent_no_depth"}
     assert truth.opacity == 0.8
@@ -347,7 +392,7 @@ def test_in_3d_labels_step_back_before_what_the_network_sees_and_come_back(layer
     assert (truth.opacity, faint.opacity) == (0.8, 0.1)
     layer_viewer.dims.ndisplay = 3
     late = layer_viewer.add_labels(labels, opacity=0.9)
-    view.show(predicted(view.example(None)))
+    view.show(predicted(view.example(None, USUAL)))
     assert late.opacity < 0.4
     # What the user sets meanwhile stays.
     late.opacity = 0.5

@@ -15,9 +15,13 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QApplication
 
 from embedseg_napari.cli import main
-from embedseg_napari.core.config import PRESETS
+from embedseg_napari.core.config import PRESETS, TrainingConfig
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.model.model import load_model
+from embedseg_napari.jobs.train import TrainingRequest
+from embedseg_napari.jobs.training_pairs import ArrayPair
+from embedseg_napari.jobs.training_recipe import PairFiles, of_training
 
 PANEL = "EmbedSeg: Train"
 QUICK = {"minutes": None, "epochs": 1, "steps_per_epoch": 1, "batch_pixels": 4096, "reference_extent": None}
@@ -148,6 +152,27 @@ def test_layers_that_are_not_in_a_file_must_be_saved_first(viewer, panel, datase
     panel.recipe.save_script(tmp_path / "recipe.py")
     assert "save the layer first" in last_words()
     assert not (tmp_path / "recipe.py").exists()
+
+
+def test_pixels_without_a_number_are_the_same_in_layer_and_file(blobs, tmp_path) -> None:
+    image, labels = blobs(2)
+    image = image.astype(np.float32)
+    image[:5, :5] = np.nan
+    files = PairFiles(tmp_path / "image.tif", tmp_path / "labels.tif", "YX")
+    write_image(files.image, image, "YX")
+    write_labels(files.labels, labels, "YX")
+    request = TrainingRequest(
+        TrainingConfig(),
+        [ArrayPair("cells", image, labels, "YX", None, None)],
+        folder=None,
+        start_from=None,
+        device="cpu",
+        output=tmp_path / "m.embedseg",
+    )
+    assert "image.tif" in of_training(request, [files]).script
+    image[0, 0] = 0
+    with pytest.raises(DataError, match="save the layer first"):
+        of_training(request, [files])
 
 
 def test_a_session_gives_the_same_model_by_command_and_script(viewer, open_panel, blobs, qtbot, tmp_path) -> None:

@@ -115,9 +115,15 @@ def save_checkpoint(folder: Path, state: TrainingState, tensors: dict[str, dict[
     _remove(old for old in _tensor_files(folder) if old != path)
 
 
+def remove_checkpoint(folder: Path) -> None:
+    """Take away the checkpoint in a run folder; what was measured of images stays."""
+    _remove([folder / STATE, *_tensor_files(folder)])
+
+
 def remove_run_folder(folder: Path) -> None:
-    """Take away the checkpoint in a run folder, and the folder if nothing else is in it."""
-    _remove([folder / STATE, *_tensor_files(folder), *folder.glob(OBJECTS)])
+    """Take away what a training wrote into a run folder, and the folder if nothing else is in it."""
+    remove_checkpoint(folder)
+    _remove(folder.glob(OBJECTS))
     with contextlib.suppress(OSError):
         folder.rmdir()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,7 +37,7 @@ from embedseg_napari.core.training.crops.ahead import BatchesAhead
 from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.optimization import Optimization
 from embedseg_napari.core.training.previews import Previews
-from embedseg_napari.core.training.schedule import MOST_RESERVE, Clock, Schedule
+from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.threads import ThreadTuner
 
 if TYPE_CHECKING:
@@ -50,10 +51,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.planning import TrainingPlan
     from embedseg_napari.core.training.training_set import TrainingSet
-    from embedseg_napari.core.training.validation import Scores
+    from embedseg_napari.core.training.validation import Scores, Validator
 
-MUCH_LATER = 5.0
-"""Seconds that are worth a word."""
 COSTLY = 0.1
 """Part of a time budget that the first validation takes at most."""
 VALIDATION_SHARE = 0.03
@@ -92,9 +91,8 @@ class TrainingRun:
         start_from: Model | None,
     ) -> None:
         self.config, self.plan, self.data, self.run_folder = config, plan, data, run_folder
-        self.start_from = start_from
-        data.normalization = plan.model_config.normalization
-        self.model_config = plan.model_config
+        self.start_from, self.model_config = start_from, plan.model_config
+        data.normalization = self.model_config.normalization
         self.clock = Clock(started)
         start = "" if start_from is None else f"{start_from.config.name} ({digest_of(start_from).hexdigest()})".strip()
         self.state = TrainingState(
@@ -109,7 +107,6 @@ class TrainingRun:
         self.fabric = self.optimization.fabric
         self.batches = self._make_batches()
         self.last_losses = [0.0] * 4
-        self.validator = data.validator()
         self.best: dict[str, Tensor] = {}
         self.last_save = time.monotonic()
         self.is_save_failing = False
@@ -126,6 +123,11 @@ class TrainingRun:
         seed, share = (self.config.seed, 0), (self.fabric.global_rank, self.fabric.world_size)
         n_batches = self.config.virtual_batches
         return BatchesAhead(sampler, self.fabric.device, seed, self.plan.batch_size, n_batches, share)
+
+    @cached_property
+    def validator(self) -> Validator:
+        """What scores the network; made once a resume has said how parts of images on the disk are normalised."""
+        return self.data.validator()
 
     @property
     def sampler(self) -> CropSampler:
@@ -201,18 +203,6 @@ class TrainingRun:
             device=str(self.fabric.device),
             precision=self.plan.precision,
             n_held_out_objects=self.data.n_held_out,
-        )
-
-    def time_warning(self) -> Message | None:
-        """What to say of a time budget that the end of the training will exceed; None if it will not."""
-        over = self.schedule.reserve - MOST_RESERVE * self.schedule.limit
-        if self.config.epochs is not None or over < MUCH_LATER:
-            return None
-        return Message(
-            f"Segmenting the held-out images takes long: the training will learn for half of its "
-            f"{self.config.minutes:g} minutes and may end {over:.0f} seconds late. Give it more time, or hold out "
-            "fewer images.",
-            "warning",
         )
 
     def progress(self, should_stop: Callable[[], bool]) -> tuple[float, bool]:
@@ -299,13 +289,15 @@ class TrainingRun:
         """Save and show the state of things when it is time."""
         if time.monotonic() - self.last_save > CHECKPOINT_SECONDS:
             yield from self.save()
-        if preview is not None:
+        if preview is not None and self.previews.is_due():
+            # A loss that is no number ends the training; a preview that cannot be made does not.
+            self.settle()
             yield from self.previews.take(preview, self.model, self.plan.precision, self.state.step)
 
-    def save(self) -> Generator[CheckpointSaved | Message, None, None]:
-        """Write a checkpoint, if there is a folder for it; training goes on where it cannot be written."""
+    def save(self) -> Generator[CheckpointSaved | Message, None, bool]:
+        """Write a checkpoint, if there is a folder for it; whether it is there. Training goes on where it is not."""
         if self.run_folder is None or self.fabric.global_rank != 0:
-            return
+            return False
         self.settle()
         self.state.seconds = self.clock.seconds()
         try:
@@ -314,11 +306,12 @@ class TrainingRun:
             if not self.is_save_failing:
                 yield Message(f"{error} Training goes on; if it is interrupted now, it cannot be resumed.", "warning")
             self.is_save_failing = True
-            return
+            return False
         finally:
             self.last_save = time.monotonic()
         self.is_save_failing = False
         yield CheckpointSaved(self.run_folder, self.state.step // self.plan.steps_per_epoch)
+        return True
 
     def end_epoch(self, is_last: bool, should_stop: Callable[[], bool]) -> EpochFinished | None:
         """Validate if it is time, and write the epoch's row; None if stopped meanwhile, so that a resume does it."""
@@ -360,9 +353,8 @@ class TrainingRun:
             scores = self.validator.score(maps, self.model_config.prediction)
         except Stopped:
             scores = None
-        taken = time.monotonic() - before
+        self.validation_cost = taken = time.monotonic() - before
         self.state.seconds_validating += taken
-        self.validation_cost = taken
         self._reserve_time(taken)
         return scores
 

@@ -7,12 +7,16 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from embedseg_napari.core.events import Message
+
 if TYPE_CHECKING:
     from embedseg_napari.core.config import TrainingConfig
 
 
 MOST_RESERVE = 0.5
 """Part of a time budget that is kept for the end at most: thresholds of a network that knows nothing are no use."""
+MUCH_LATER = 5.0
+"""Seconds that are worth a word."""
 
 
 @dataclass(slots=True)
@@ -58,6 +62,18 @@ class Schedule:
             return min(step / (self.config.epochs * self.steps_per_epoch), 1.0)
         budget = self.limit - min(self.reserve, MOST_RESERVE * self.limit)
         return min(self.clock.seconds() / budget, 1.0)
+
+    def warning(self) -> Message | None:
+        """What to say of a time budget that the end of the training will exceed; None if it will not."""
+        over = self.reserve - MOST_RESERVE * self.limit
+        if self.config.epochs is not None or over < MUCH_LATER:
+            return None
+        return Message(
+            f"Segmenting the held-out images takes long: the training will learn for half of its "
+            f"{self.config.minutes:g} minutes and may end {over:.0f} seconds late. Give it more time, or hold out "
+            "fewer images.",
+            "warning",
+        )
 
     def learning_rate(self, step: int, progress: float) -> float:
         """Learning rate of the next step, after `step` steps at the given progress.

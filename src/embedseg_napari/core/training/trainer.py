@@ -35,7 +35,7 @@ from embedseg_napari.core.runs import (
 )
 from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions, require_kind
-from embedseg_napari.core.training.checkpoint import STATE
+from embedseg_napari.core.training.checkpoint import STATE, remove_checkpoint
 from embedseg_napari.core.training.handover import finish, interrupted
 from embedseg_napari.core.training.optimization import shares_training
 from embedseg_napari.core.training.parts import notes_from_disk
@@ -133,7 +133,9 @@ class Trainer:
         self.updates = updates
 
     @keeps_freed_memory
-    def run(self, should_stop: Callable[[], bool] = never) -> Generator[TrainingEvent, None, TrainingResult]:
+    def run(
+        self, should_stop: Callable[[], bool] = never, should_pause: Callable[[], bool] = never
+    ) -> Generator[TrainingEvent, None, TrainingResult]:
         """Train; a generator of events whose return value is the TrainingResult.
 
         Parameters
@@ -141,6 +143,9 @@ class Trainer:
         should_stop : callable
             Looked at between steps and between validation images; when it returns True training ends in order, and
             the result holds the model so far.
+        should_pause : callable
+            Looked at there too; when it returns True a checkpoint is written for another run to resume, and nothing is
+            chosen for the model. Where none can be written, it stops the training.
 
         Raises
         ------
@@ -157,8 +162,13 @@ class Trainer:
             with holding(self.run_folder if is_main_process() else None, "training"):
                 if self.resume:
                     yield run.resume()
+                elif self.run_folder is not None and is_main_process():
+                    # Nobody shall go on from an earlier training if this one ends before it has saved anything.
+                    remove_checkpoint(self.run_folder)
                 try:
-                    stopped = yield from self._train(run, should_stop)
+                    stopped = yield from self._train(run, lambda: should_stop() or should_pause())
+                    if should_pause() and not should_stop() and stopped and (yield from run.save()):
+                        return interrupted(run)
                     return (yield from finish(run, stopped, soon_after(should_stop)))
                 except INTERRUPTIONS:
                     if not run.state.step:
@@ -167,10 +177,21 @@ class Trainer:
         finally:
             run.close()
 
+    def last_saved(self) -> TrainingResult:
+        """The model of the run folder's checkpoint, where the training failed later; no step is made."""
+        # Images on the disk may be what failed.
+        run = drain(self._prepare(looks_at_images=False))
+        try:
+            with holding(self.run_folder, "training"):
+                run.resume()
+                return interrupted(run)
+        finally:
+            run.close()
+
     def _train(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, bool]:
         """Make steps until the end, or until a stop is asked for; which it was."""
         yield run.start()
-        if (warning := run.time_warning()) is not None:
+        if (warning := run.schedule.warning()) is not None:
             yield warning
         while True:
             progress, stopped = run.progress(should_stop)
@@ -187,7 +208,7 @@ class Trainer:
             yield run.step(progress if progress < 1.0 else 0.0)
             yield from run.between_steps(self.preview)
 
-    def _prepare(self) -> Generator[Message, None, TrainingRun]:
+    def _prepare(self, looks_at_images: bool = True) -> Generator[Message, None, TrainingRun]:
         """Check the images, decide what the settings leave open, and say what is odd about it."""
         if self.updates is not None and shares_training(self.config) and n_processes() > 1:
             raise SettingsError("Labels cannot change while several devices train; set devices to 1.")
@@ -204,7 +225,7 @@ class Trainer:
                 "devices out, or start as many."
             )
         training, validation = self._split()
-        for warning in check_examples(training, validation):
+        for warning in check_examples(training, validation) if looks_at_images else ():
             yield Message(warning, "warning")
         if sparse := describe_sparse(self.training):
             yield Message(sparse)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import ordered, reorder, result_axes
+from embedseg_napari.core.axes import ordered, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.region import Part, Region
 from embedseg_napari.jobs.true_objects import around, true_objects
 from embedseg_napari.viewer.camera import looked_at
 from embedseg_napari.viewer.labelled_images import fits_labels, ordered_labels
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from embedseg_napari.core.axes import OneChannel
+    from embedseg_napari.core.config import NormalizationConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import CenterKind
     from embedseg_napari.jobs.true_objects import TrueObjects
+    from embedseg_napari.viewer.preview.brightness import WholeBrightness
     from embedseg_napari.viewer.result_layers import Frame
 
 MOST_PIXELS = {2: (512, 512), 3: (32, 128, 128)}
@@ -36,26 +39,24 @@ class PreviewPart:
     token: str
     name: str
     """Of the layer."""
-    array: Any
-    axes: str
-    """Of `array`: (C)(Z)YX."""
+    image: Region
+    """All of the layer, as far as the network sees its channels."""
+    time: int
+    """Frame that is shown, 0 in an image without."""
+    part: Part
+    """Pixels of that."""
     frame: Frame
     truth: Any = None
     """Labels ((Z,) Y, X) of the part and its surroundings, or planes (K, (Z,) Y, X), where they are known."""
     inside: tuple[slice, ...] = ()
     """Where in `truth` the part lies."""
-    is_mean: bool = False
-    """Whether the network sees the mean of its channels."""
 
-    def example(self) -> Example:
-        """Read the pixels; the labels stay empty, for a preview knows no truth."""
-        from embedseg_napari.core.axes import to_frames
+    def example(self, brightness: WholeBrightness, normalization: NormalizationConfig) -> Example:
+        """Read the pixels, as the network sees them in the whole image; labels stay empty: a preview knows no truth."""
         from embedseg_napari.core.data.example import Example
 
-        image = to_frames(np.asarray(self.array), self.axes)[0]
-        if self.is_mean:
-            image = image.mean(0, dtype=np.float32, keepdims=True)
-        return Example(self.token, image, np.zeros(image.shape[1:], np.int32))
+        image = brightness.read(self.image, self.time, self.part, normalization)
+        return Example(self.token, image, np.zeros(image.shape[1:], np.int32), is_normalized=True)
 
     def objects(self, center: CenterKind) -> TrueObjects | None:
         """Read the true objects, to be shown beside a prediction; None if they are not known."""
@@ -86,27 +87,24 @@ def part_in_view(
     token : str
         Names the part.
     """
-    frame = spatial_frame(layer, axes)
+    frame, array = spatial_frame(layer, axes), array_of(layer)
     middle = dict(zip(axes, looked_at(viewer, layer), strict=False))
-    array, own = reorder(array_of(layer), axes, ordered(axes)), ordered(axes)
-    index: list[Any] = [slice(None)] * len(own)
-    space = [own.index(letter) for letter in "ZYX" if letter in own]
-    start = []
-    for axis, most in zip(space, MOST_PIXELS[len(space)], strict=True):
-        side = min(array.shape[axis], most)
-        first = int(np.clip(round(middle[own[axis]]) - side // 2, 0, array.shape[axis] - side))
-        index[axis] = slice(first, first + side)
-        start.append(first)
+    sizes = dict(zip(axes, array.shape, strict=True))
+    space = spatial_axes(axes)
+    shape = tuple(int(sizes[letter]) for letter in space)
+    stops, starts = [], []
+    for letter, size, most in zip(space, shape, MOST_PIXELS[len(space)], strict=True):
+        side = min(size, most)
+        starts.append(int(np.clip(round(middle[letter]) - side // 2, 0, size - side)))
+        stops.append(starts[-1] + side)
     time = None
-    if "T" in own:
-        axis = own.index("T")
-        time = index[axis] = int(np.clip(round(middle["T"]), 0, array.shape[axis] - 1))
+    if "T" in axes:
+        time = int(np.clip(round(middle["T"]), 0, sizes["T"] - 1))
         frame = frame.without("T")
-    if isinstance(channel, int) and "C" in own:
-        index[own.index("C")] = slice(channel, channel + 1)
-    known, inside = _truth_around(layer, axes, truth, [index[axis] for axis in space], time)
-    part, left, is_mean = array[tuple(index)], own.replace("T", ""), channel == "mean"
-    return PreviewPart(token, layer.name, part, left, frame.at(start), known, inside, is_mean)
+    part = Part(tuple(starts), tuple(stops))
+    known, inside = _truth_around(layer, axes, truth, [slice(*ends) for ends in zip(*part, strict=True)], time)
+    image = Region(array, axes, "all" if channel is None else channel, (0,) * len(shape), shape)
+    return PreviewPart(token, layer.name, image, time or 0, part, frame.at(starts), known, inside)
 
 
 def _truth_around(

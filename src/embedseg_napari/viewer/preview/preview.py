@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 
+from embedseg_napari.core.files.region import Part, Region
 from embedseg_napari.jobs.true_objects import TrueObjects, true_objects
 from embedseg_napari.viewer.layers import PREVIEW, RESULT, array_of
+from embedseg_napari.viewer.preview.brightness import WholeBrightness
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
 from embedseg_napari.viewer.preview.part import MOST_PIXELS, part_in_view
 from embedseg_napari.viewer.preview.placement import held_out_frame
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.axes import OneChannel
+    from embedseg_napari.core.config import NormalizationConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.medoid import CenterKind
     from embedseg_napari.core.events import PreviewReady
@@ -88,6 +91,7 @@ class TrainingView:
     _held_out: dict[str, tuple[Example, tuple[int, ...]]] = field(default_factory=dict)
     """Held-out images, and where in them the previewed part begins."""
     _truths: dict[str, TrueObjects] = field(default_factory=dict)
+    _brightness: WholeBrightness = field(default_factory=WholeBrightness)
     _counter: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -120,7 +124,7 @@ class TrainingView:
 
     def end_steps(self) -> Iterator[None]:
         """As :meth:`end`, one layer at a time."""
-        self._shown = None
+        self._shown, self._brightness = None, WholeBrightness()
         self._own.release()
         for layers in (self.previews, self.embeddings.previews):
             layers.fade()
@@ -179,23 +183,26 @@ class TrainingView:
         while len(self._frames) > PARTS_KEPT:
             self._frames.pop(next(iter(self._frames)))
 
-    def example(self, held_out: Example) -> Example | None:
-        """What the next preview is made of; called in the worker thread, reads no layer."""
+    def example(self, held_out: Example, normalization: NormalizationConfig) -> Example | None:
+        """What the next preview is made of, normalised; called in the worker thread, reads no layer."""
         if not self.is_on:
             return None
         part = self.part
         if part is not None:
             objects = part.objects(self.center) if self.embeddings.is_on else None
             self._keep_truth(part.token, objects)
-            return part.example()
+            return part.example(self._brightness, normalization)
         from embedseg_napari.core.data.example import Example
 
         shape, n = held_out.image.shape[1:], held_out.ndim
         sides = [min(size, most) for size, most in zip(shape, MOST_PIXELS[n], strict=True)]
-        starts = [(size - side) // 2 for size, side in zip(shape, sides, strict=True)]
+        starts = tuple((size - side) // 2 for size, side in zip(shape, sides, strict=True))
         inside = tuple(slice(a, a + side) for a, side in zip(starts, sides, strict=True))
         image = held_out.image[(slice(None), *inside)]
-        self._held_out[held_out.name] = held_out, tuple(starts)
+        if not held_out.is_normalized:
+            whole = Region(held_out.image, "CZYX" if n == 3 else "CYX", "all", (0,) * n, shape)
+            image = self._brightness.read(whole, 0, Part(starts, tuple(side.stop for side in inside)), normalization)
+        self._held_out[held_out.name] = held_out, starts
         if self.embeddings.is_on:
             self._keep_truth(
                 held_out.name,
@@ -203,7 +210,7 @@ class TrainingView:
                     held_out.instances, inside, center=self.center, spacing=held_out.spacing, planes=held_out.is_planes
                 ),
             )
-        return Example(held_out.name, image, np.zeros(image.shape[1:], np.int32))
+        return Example(held_out.name, image, np.zeros(image.shape[1:], np.int32), is_normalized=True)
 
     def _keep_truth(self, token: str, objects: TrueObjects | None) -> None:
         if objects is not None:

@@ -253,6 +253,14 @@ def test_an_image_is_normalised_again_only_if_it_is_another(monkeypatch):
     assert calls == [1]
 
 
+def test_an_image_that_is_normalised_stays_as_it_is():
+    image, labels = two_objects(2)
+    example = Example("a", image[None], labels, is_normalized=True)
+    source = crop_sources.load_source(example, (16, 16), TrainingConfig(), CPU, planes=False)
+    np.testing.assert_array_equal(source.image, image[None])
+    assert source.image.dtype == torch.float32
+
+
 def test_labels_may_be_wiped_out_and_painted_anew():
     labels = two_objects(2)[1]
     unknown = np.ones(labels.shape, bool)

@@ -139,7 +139,8 @@ def load_source(
     if old is not None and original is old.original:
         image = old.image
     else:
-        normalized = normalize(original, config.normalization)
+        is_ready = example.is_normalized
+        normalized = original.astype(np.float32) if is_ready else normalize(original, config.normalization)
         if scale != 1:
             normalized = resize_image(normalized, scaled_shape(normalized.shape[1:], scale))
         image = torch.from_numpy(normalized).to(device)
