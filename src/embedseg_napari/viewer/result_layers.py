@@ -309,7 +309,8 @@ def _show(
     into.data = data
     if features is not None:
         into.features = features
-    there = spatial_frame(into, frame.axes).options()
+    # A channel axis is one thick pixel there already.
+    there = layer_frame(into, frame.axes).options()
     for place, value in frame.options().items():
         if there[place] != value:
             setattr(into, place, value)
