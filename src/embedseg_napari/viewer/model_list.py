@@ -94,7 +94,7 @@ class ModelList:
         self.renamed.emit(old, new)
 
     def remember(self, path: str | Path, is_wanted: bool = True) -> KnownModel:
-        """Put a model file at the head of the recent ones.
+        """Put a model file at the head of the recent ones; a checkpoint of the original is imported, and its copy listed.
 
         Parameters
         ----------
@@ -106,13 +106,18 @@ class ModelList:
         Raises
         ------
         ModelError
-            If it is no file, or not of a kind that can be a model.
+            If it is no file, not of a kind that can be a model, or a checkpoint that is damaged.
+        DataError
+            If a checkpoint cannot be imported as nothing can be written there.
         """
         path = from_home(path).resolve()
         if not path.is_file():
             raise ModelError(f"{path}: there is no such model file.")
         if path.suffix.lower() not in MODEL_SUFFIXES:
             raise ModelError(f"{path}: is not a model file; choose an .embedseg file, or an original .pth.")
+        if path.suffix.lower() in CHECKPOINTS:
+            # It says nothing of itself before it is loaded, which only is done here: that takes PyTorch.
+            path = self.library.import_model(path).path.resolve()
         known = next((m for m in self.all() if m.is_bundled and m.path.resolve() == path), None)
         if known is None:
             self._write([path, *(p for p in self._read() if p != path)][:MOST_RECENT])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QFileDialog
 from segment_steps import PANEL, finish, settle
 
 from embedseg_napari.core.model.known_models import bundled_path
@@ -64,6 +65,20 @@ def test_what_was_kept_before_scales_were_looked_for_leaves_that_to_the_model(vi
     LastUsed("segment").keep(model=str(bundled_path("nuclei-3d")), changes={"scale": 1.0})
     panel = open_panel(PANEL)
     assert panel.settings.find_scale.isChecked()
+
+
+def test_a_checkpoint_of_the_original_brings_its_own_minimum_size(
+    viewer, panel, fake, qtbot, own_data, checkpoint, monkeypatch
+):
+    checkpoint.with_name("data_properties.json").write_text('{"min_object_size": 48}')
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(checkpoint), ""))
+    panel.model.browse.click()
+    assert panel.model.path.stem == "worms"
+    assert panel.thresholds.values()["min_object_size"] == 48
+    viewer.add_image(np.zeros((24, 24)))
+    panel.start()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].changes["min_object_size"] == 48
 
 
 def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):
