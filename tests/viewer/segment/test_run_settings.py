@@ -98,12 +98,16 @@ def test_a_model_of_few_labels_looks_for_the_scale_of_other_images_only(viewer, 
     prediction = trained.config.prediction.changed({"find_scale": True})
     trained.config = trained.config.model_copy(update={"prediction": prediction})
     panel.take_over(trained.save(tmp_path / "few.embedseg"), learned)
-    assert not panel.batch_settings()["changes"]["find_scale"]
+    assert not panel.settings.changes()["find_scale"]
+    assert panel.batch_settings()["changes"]["find_scale"], "a folder holds other images"
     assert "looked for" in panel.settings.scale.toolTip()
     panel.settings.keep()
     assert LastUsed("segment").read()["changes"]["find_scale"]
     panel.image.layer_box.choose(other)
-    assert panel.batch_settings()["changes"]["find_scale"]
+    assert panel.settings.changes()["find_scale"]
+    panel.settings.scale_for(other, 0.5)
+    assert panel.settings.changes()["scale"] == 0.5
+    assert panel.batch_settings()["changes"]["scale"] == 1
     panel.take_over(panel.model.path, learned)
     panel.settings.find_scale.click()
     panel.image.layer_box.choose(other)

@@ -140,6 +140,13 @@ class RunSettings(QObject):
         own = {"tta": self.tta.isChecked(), "scale": self.scale.value(), "find_scale": self.find_scale.isChecked()}
         return {**self.thresholds.of_next_run(), **own}
 
+    def changes_for_others(self) -> dict[str, Any]:
+        """As `changes`, for other images than the chosen one: without a scale that was meant for that alone."""
+        changes = self.changes()
+        if self._scale_of is not None:
+            _, changes["scale"], changes["find_scale"] = self._scale_of
+        return changes
+
     def take_up(self) -> None:
         """Begin where the person left off."""
         kept = LAST_USED.read()
@@ -162,9 +169,7 @@ class RunSettings(QObject):
 
     def keep(self) -> None:
         """Remember what is used."""
-        changes = self.changes()
-        if self._scale_of is not None:
-            _, changes["scale"], changes["find_scale"] = self._scale_of
+        changes = self.changes_for_others()
         LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=changes)
 
     def close_down(self) -> None:

@@ -376,7 +376,7 @@ class SegmentWidget(DockPanel):
         return {
             "model": self.model.path if not self.model.fault else None,
             "device": self.device.currentText(),
-            "changes": self.settings.changes(),
+            "changes": self.settings.changes_for_others(),
         }
 
     def scene(self) -> Scene | None:
