@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from segment_steps import finish, settle
 
+from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.viewer.segment.regions import RECTANGLE
 
@@ -250,6 +253,23 @@ def test_removing_layers_is_survived(viewer, panel, fake, qtbot):
     viewer.layers.clear()
     panel.thresholds.sliders["seed_threshold"].setValue(0.6)
     assert not viewer.layers
+
+
+def test_the_seed_map_of_an_earlier_run_goes_where_a_later_one_keeps_none(viewer, panel, fake, qtbot, monkeypatch):
+    viewer.add_image(np.zeros((3, 24, 24)), name="film", axis_labels=("t", "y", "x"))
+    panel.start()
+    finish(qtbot, panel)
+    assert "film seed map" in viewer.layers
+    collect = Segmentation.collect
+    with monkeypatch.context() as patch:
+        # As of a movie whose maps would take too much memory.
+        patch.setattr(Segmentation, "collect", lambda *args: replace(collect(*args), kept_maps=None))
+        panel.start()
+        finish(qtbot, panel)
+    assert [layer.name for layer in viewer.layers] == ["film", "film labels", "film centres"]
+    panel.start()
+    finish(qtbot, panel)
+    assert "film seed map" in viewer.layers
 
 
 def test_removed_results_do_not_come_back(viewer, panel, fake, qtbot):
