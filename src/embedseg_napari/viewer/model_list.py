@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,7 +45,8 @@ class KnownModel:
     def name(self) -> str:
         """What lists show; models of the rounds of a session are all named 001, 002 and so on."""
         session = self.path.parent.parent
-        if (session / STATE).is_file():
+        # Unlike a `Path`, this takes a place that cannot be reached for one where nothing is.
+        if os.path.isfile(session / STATE):
             return f"{session.name} round {self.path.stem.lstrip('0')}"
         return self.path.stem if self.path.suffix == MODEL_SUFFIXES[0] else self.path.name
 
@@ -76,7 +78,7 @@ class ModelList:
         """Bundled models first, then those used lately if their file still exists, then the user's others."""
         named = self.library.models()
         bundled = [KnownModel(model.path, is_bundled=True) for model in named if model.is_bundled]
-        recent = [path for path in self._read() if path.is_file()]
+        recent = [path for path in self._read() if os.path.isfile(path)]
         others = [model.path for model in named if not model.is_bundled and model.path.resolve() not in recent]
         return bundled + [KnownModel(path) for path in (*recent, *others)]
 
@@ -111,8 +113,8 @@ class ModelList:
             If a checkpoint cannot be imported as nothing can be written there.
         """
         path = from_home(path).resolve()
-        if not path.is_file():
-            raise ModelError(f"{path}: there is no such model file.")
+        if not os.path.isfile(path):
+            raise ModelError(f"{path}: there is no such model file, or its disk cannot be reached.")
         if path.suffix.lower() not in MODEL_SUFFIXES:
             raise ModelError(f"{path}: is not a model file; choose an .embedseg file, or an original .pth.")
         if path.suffix.lower() in CHECKPOINTS:
