@@ -96,7 +96,7 @@ class ModelList:
         self.renamed.emit(old, new)
 
     def remember(self, path: str | Path, is_wanted: bool = True) -> KnownModel:
-        """Put a model file at the head of the recent ones; a checkpoint of the original is imported, and its copy listed.
+        """Put a model file at the head of the recent ones; of a checkpoint of the original, the copy that is imported.
 
         Parameters
         ----------

@@ -10,7 +10,7 @@ import numpy as np
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.layers import FOUND, RESULT, array_of
+from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, named_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,6 +66,11 @@ class Frame:
             "affine": np.eye(self.ndim + 1).tolist(),
             **dict(self.transform),
         }
+
+    def named(self) -> Frame:
+        """The frame with the names of its axes, also where the image leaves them open."""
+        is_named = named_axes(self.axis_labels, self.ndim)
+        return self if is_named else replace(self, axis_labels=tuple(self.axes.lower()))
 
     def at(self, start: Sequence[float]) -> Frame:
         """The frame of a part of the image that begins at a pixel, one value per axis of the results, T(Z)YX."""

@@ -12,7 +12,7 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.measure.measurements import measuring
-from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
+from embedseg_napari.viewer.labelled_images import labelled_picture, labels_picture, turned_labels
 from embedseg_napari.viewer.layers import WHOLE_OF, array_of, file_of, picture_of, pixel_size
 from embedseg_napari.viewer.provenance import origin_of
 
@@ -55,7 +55,7 @@ def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
     origin = origin_of(labels)
     found = None if origin is None else origin.segmentation
     if image is None:
-        picture = picture_of(labels)
+        picture = labels_picture(labels)
         return LayerObjects(picture.array, picture.axes, picture.spacing, picture.unit, segmentation=found)
     picture = labelled_picture(image, labels)
     axes = result_axes(picture.axes)

@@ -232,7 +232,7 @@ class ImageInput(QWidget):
         size = in_micrometres(*pixel_size(layer.scale, layer.units, axes[:-1] if layer.rgb else axes))
         array, axes = reorder(array, axes, ordered(axes)), ordered(axes)
         spacing = size[0] if size[1] == MICROMETRE else None
-        channel, place = self.wanted_channel(), lambda: frame().at(start)
+        channel, place = self.wanted_channel(), lambda: frame().named().at(start)
         return Selection(layer, array, axes, channel, place, start, spacing, region, layer.name)
 
     def wanted_channel(self) -> Channel:
