@@ -57,6 +57,21 @@ def test_a_movie_is_tracked_in_its_panel_and_saved_with_its_axes(viewer, panel, 
     assert not any(layer.visible for layer in (found, tracked, lines))
 
 
+@pytest.mark.parametrize("axes", ["TZYX", "TCYX"])
+def test_numbers_are_of_the_axes_that_objects_have(viewer, panel, fake, qtbot, axes) -> None:
+    pytest.importorskip("pyqtgraph")
+    viewer.add_image(np.random.default_rng(0).random((3, 1, 24, 24)), name="movie", axis_labels=axes.lower())
+    panel.start()
+    finish(qtbot, panel)
+    panel.next.measure.click()
+    measure = panel.open_beside("EmbedSeg: Measure")
+    qtbot.waitUntil(lambda: measure.table is not None, timeout=20_000)
+    assert {"area_px", "score", "intensity_mean_0"} <= set(measure.table)
+    # An object that is chosen in the plot is gone to.
+    measure._take_selection([3])
+    assert viewer.dims.point[0] == 1
+
+
 @pytest.mark.parametrize("is_named", [True, False])
 @pytest.mark.parametrize("axes", ["TCYX", "TCZYX"])
 def test_a_movie_of_channels_leads_on_whether_or_not_its_axes_are_named(
