@@ -48,7 +48,7 @@ def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypa
     panel.thresholds.changed.emit()
     settle(qtbot, panel)
     assert len(np.unique(labels.data)) < n
-    assert panel.batch_settings()["changes"]["min_object_size"] == 300
+    assert panel.settings.for_others()["changes"]["min_object_size"] == 300
     # Another view takes its place; what lies far away is not joined with it.
     look_at(viewer, (250, 300), 4)
     panel.image.region.setCurrentText(VIEW)

@@ -89,7 +89,7 @@ def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):
     finish(qtbot, panel)
     assert fake.jobs[-1].changes["scale"] == 0.5
     assert fake.jobs[-1].changes["tta"] is True
-    assert panel.batch_settings()["changes"]["scale"] == 0.5
+    assert panel.settings.for_others()["changes"]["scale"] == 0.5
 
 
 def test_a_model_of_few_labels_looks_for_the_scale_of_other_images_only(viewer, panel, fake, tmp_path):
@@ -99,7 +99,7 @@ def test_a_model_of_few_labels_looks_for_the_scale_of_other_images_only(viewer, 
     trained.config = trained.config.model_copy(update={"prediction": prediction})
     panel.take_over(trained.save(tmp_path / "few.embedseg"), learned)
     assert not panel.settings.changes()["find_scale"]
-    assert panel.batch_settings()["changes"]["find_scale"], "a folder holds other images"
+    assert panel.settings.for_others()["changes"]["find_scale"], "a folder holds other images"
     assert "looked for" in panel.settings.scale.toolTip()
     panel.settings.keep()
     assert LastUsed("segment").read()["changes"]["find_scale"]
@@ -107,7 +107,7 @@ def test_a_model_of_few_labels_looks_for_the_scale_of_other_images_only(viewer, 
     assert panel.settings.changes()["find_scale"]
     panel.settings.scale_for(other, 0.5)
     assert panel.settings.changes()["scale"] == 0.5
-    assert panel.batch_settings()["changes"]["scale"] == 1
+    assert panel.settings.for_others()["changes"]["scale"] == 1
     panel.take_over(panel.model.path, learned)
     panel.settings.find_scale.click()
     panel.image.layer_box.choose(other)

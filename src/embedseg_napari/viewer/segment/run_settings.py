@@ -141,12 +141,13 @@ class RunSettings(QObject):
         own = {"tta": self.tta.isChecked(), "scale": self.scale.value(), "find_scale": self.find_scale.isChecked()}
         return {**self.thresholds.of_next_run(), **own}
 
-    def changes_for_others(self) -> dict[str, Any]:
-        """As `changes`, for other images than the chosen one: without a scale that was meant for that alone."""
+    def for_others(self) -> dict[str, Any]:
+        """Model, device and changes for other images than the chosen one, whose own scale is none of them."""
         changes = self.changes()
         if self._scale_of is not None:
             _, changes["scale"], changes["find_scale"] = self._scale_of
-        return changes
+        model = None if self.model.fault else self.model.path
+        return {"model": model, "device": self.device.currentText(), "changes": changes}
 
     def take_up(self) -> None:
         """Begin where the person left off."""
@@ -170,8 +171,7 @@ class RunSettings(QObject):
 
     def keep(self) -> None:
         """Remember what is used."""
-        changes = self.changes_for_others()
-        LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=changes)
+        LAST_USED.keep(**self.for_others() | {"model": str(self.model.path)})
 
     def close_down(self) -> None:
         """Load nothing any more, and follow the list of models no longer."""
