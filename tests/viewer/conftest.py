@@ -206,6 +206,17 @@ def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Return `worms.pth`, as the original writes it, of a 2D model that was never trained."""
+    import torch
+
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
+
+    torch.save({"model_state_dict": BranchedERFNet(2).state_dict()}, tmp_path / "worms.pth")
+    return tmp_path / "worms.pth"
+
+
+@pytest.fixture
 def own_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Let sessions and models be kept in the folder of the test."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dask.array
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.camera import bring_in, go_to, keep_whole, leave_no_gap, show_whole, shows_whole
+from embedseg_napari.viewer.camera import bring_in, go_to, in_view, keep_whole, leave_no_gap, show_whole, shows_whole
 
 
 @pytest.fixture
@@ -95,3 +96,37 @@ def test_what_was_seen_whole_is_fitted_again_and_what_is_whole_stays(viewer, cam
     assert not shows_whole(viewer)
     keep_whole(viewer)
     assert camera.zoom == pytest.approx(fitted)
+
+
+@pytest.fixture
+def pyramid(viewer):
+    """Three levels in chunks, as a store has them."""
+    levels = [dask.array.zeros((2048 >> level, 2048 >> level), chunks=256) for level in range(3)]
+    return viewer.add_image(levels, multiscale=True, scale=(0.5, 0.5))
+
+
+@pytest.mark.usefixtures("whole_window")
+def test_of_a_pyramid_what_the_canvas_shows_is_in_view_and_not_all_that_is_loaded(viewer, canvas, pyramid):
+    if not hasattr(viewer, "canvas"):
+        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
+    camera = viewer.scene.camera
+    for zoom in (2, 20):
+        # Level 0 is loaded, and then a smaller part of it is looked at.
+        camera.center, camera.zoom = (0, 300, 400), zoom
+        canvas.on_draw(None)
+    assert pyramid.data_level == 0
+    low, high = in_view(viewer, pyramid, "YX")
+    half = np.asarray(viewer.canvas.size) / 20
+    np.testing.assert_allclose(low, np.subtract((600, 800), half), atol=1.5)
+    np.testing.assert_allclose(high, np.add((600, 800), half), atol=1.5)
+    camera.center = (0, 3000, 400)
+    canvas.on_draw(None)
+    assert in_view(viewer, pyramid, "YX")[0][0] > 2048, "nothing of it"
+
+
+def test_the_last_pixel_of_a_level_ends_where_that_of_the_image_does(viewer, pyramid, monkeypatch):
+    # As before napari 0.9.
+    monkeypatch.setattr("embedseg_napari.viewer.camera._canvas", lambda viewer: None)
+    pyramid.corner_pixels = np.array([[100, 200], [511, 511]])
+    assert pyramid.data_level == 2
+    assert in_view(viewer, pyramid, "YX") == ([400, 800], [2048, 2048])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import weakref
 
 import numpy as np
@@ -15,6 +17,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.viewer import file_metadata
 from embedseg_napari.viewer.file_metadata import axis_units, on_activate, read_header, watch_layers
+from embedseg_napari.viewer.layers import file_of
 
 CASES = {
     "yx": ((40, 50), (0.2, 0.3)),
@@ -229,3 +232,21 @@ def test_a_dropped_ome_zarr_gets_scale_units_axes_and_channel_names(layer_viewer
     np.testing.assert_allclose(layer.scale, [1, 1.5, 0.25, 0.2])
     assert [str(unit) for unit in layer.units] == ["pixel", *["micrometer"] * 3]
     assert layer.metadata["channel_names"] == NAMES[:2]
+
+
+def test_an_image_whose_disk_is_gone_keeps_no_panel_from_opening(layer_viewer, tmp_path, monkeypatch):
+    path = tmp_path / "image.tif"
+    write_image(path, np.ones((40, 50)), "YX", (0.2, 0.3), "um")
+    (layer,) = layer_viewer.open(str(path), plugin="napari")
+    stat = os.stat
+
+    def fails(one, *args, **options):
+        if isinstance(one, (str, os.PathLike)) and os.fspath(one) == str(path):
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return stat(one, *args, **options)
+
+    monkeypatch.setattr(os, "stat", fails)
+    watch_layers(layer_viewer)
+    assert tuple(layer.scale) == (1, 1)
+    with pytest.raises(DataError, match="Save image first"):
+        file_of(layer)

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from embedseg_napari.viewer.layers import RESULT, picture_of
-from embedseg_napari.viewer.result_layers import show_image, show_labels, show_points, show_vectors, spatial_frame
+from embedseg_napari.viewer.result_layers import (
+    show_image,
+    show_labels,
+    show_points,
+    show_shapes,
+    show_vectors,
+    spatial_frame,
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +100,27 @@ def test_results_are_made_once_then_updated(viewer):
     again = show_labels(viewer, "labels", second, frame=frame, into=labels)
     assert again in viewer.layers
     assert again is not labels
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "ZCYX", "TZCYX", "ZYXC"])
+def test_results_are_updated_wherever_the_channels_are(layer_viewer, axes):
+    image = layer_viewer.add_image(np.zeros([{"T": 2, "Z": 4, "C": 3}.get(letter, 8) for letter in axes]))
+    frame = spatial_frame(image, axes)
+    n = len(axes.replace("C", ""))
+    outline, points = np.tile([[1.0], [5.0], [3.0]], n), np.full((1, n), 2.0)
+    layers = [None] * 4
+    for labels in (np.zeros((2, 4, 8, 8)[-n:], np.int32), np.ones((2, 4, 8, 8)[-n:], np.int32)):
+        layers = [
+            show_labels(layer_viewer, "labels", labels, frame=frame, into=layers[0]),
+            show_points(layer_viewer, "centres", points, frame=frame, into=layers[1]),
+            show_vectors(layer_viewer, "offsets", points, points, frame=frame, into=layers[2]),
+            show_shapes(layer_viewer, "margins", [outline], frame=frame, into=layers[3]),
+        ]
+    assert len(layer_viewer.layers) == 5
+    assert layers[0].data.max() == 1
+    for layer in layers:
+        assert tuple(layer.scale) == frame.scale
+        assert tuple(layer.translate) == frame.translate
 
 
 def test_a_result_beside_leaves_the_selection_alone_and_tells_nobody(viewer):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -39,6 +41,24 @@ def test_only_so_many_are_kept_and_vanished_files_are_left_out(files):
     files[-1].unlink()
     recent = [known.path for known in listed.all() if not known.is_bundled]
     assert recent == files[-2 : -module.MOST_RECENT - 1 : -1]
+
+
+@pytest.mark.parametrize("reason", [errno.ENOTCONN, errno.ESTALE, errno.EACCES])
+def test_a_model_on_a_disk_that_cannot_be_reached_is_left_out(files, monkeypatch, reason):
+    listed, stat = ModelList(), os.stat
+    for path in files[:2]:
+        listed.remember(path)
+
+    def fails(path, *args, **options):
+        if isinstance(path, (str, os.PathLike)) and os.fspath(path) == os.fspath(files[0]):
+            raise OSError(reason, os.strerror(reason))
+        return stat(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", fails)
+    assert [known.path for known in listed.all() if not known.is_bundled] == [files[1]]
+    assert module.KnownModel(files[0] / "models" / "001.embedseg").name == "001"
+    with pytest.raises(ModelError, match="cannot be reached"):
+        listed.remember(files[0])
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_info
+
+from embedseg_napari.viewer.layers import array_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +54,11 @@ class KeptView:
 def _camera(viewer: Viewer) -> Any:
     """The camera; since napari 0.9 it belongs to the viewer's scene."""
     return getattr(viewer, "scene", viewer).camera
+
+
+def _canvas(viewer: Viewer) -> Any:
+    """The canvas; None before napari 0.9, where a plugin cannot know how large it is."""
+    return getattr(viewer, "canvas", None)
 
 
 NEAR_PIXELS = (80, 160, 400)
@@ -106,8 +114,7 @@ def go_to(
 
 def _within(viewer: Viewer, layer: Layer, aim: np.ndarray) -> np.ndarray:
     """The centre of the canvas nearest to a place of a layer that shows no more of what is beyond it than it must."""
-    # Before napari 0.9 a plugin cannot know how large the canvas is.
-    canvas = getattr(viewer, "canvas", None)
+    canvas = _canvas(viewer)
     if canvas is None or len(aim) != 2:
         return aim
     half = np.asarray(canvas.size, float) / _camera(viewer).zoom / 2
@@ -156,8 +163,7 @@ def show_whole(viewer: Viewer, layer: Layer) -> None:
 def bring_in(viewer: Viewer, layer: Layer) -> None:
     """Show a layer of which nothing is in view: it is on other planes, or beyond the canvas."""
     _step_into(viewer, layer)
-    # Before napari 0.9 a plugin cannot know how large the canvas is.
-    canvas, shown = getattr(viewer, "canvas", None), list(viewer.dims.displayed)
+    canvas, shown = _canvas(viewer), list(viewer.dims.displayed)
     offset = viewer.dims.ndim - layer.ndim
     if canvas is None or len(shown) != 2 or min(shown) < offset:
         return
@@ -183,8 +189,7 @@ def _step_into(viewer: Viewer, layer: Layer) -> None:
 
 def shows_whole(viewer: Viewer) -> bool:
     """Whether no pixel of the layers lies beyond the canvas; False where nobody can tell."""
-    # Before napari 0.9 a plugin cannot know how large the canvas is.
-    canvas = getattr(viewer, "canvas", None)
+    canvas = _canvas(viewer)
     if canvas is None or not viewer.layers or viewer.dims.ndisplay != 2:
         return False
     camera, shown = _camera(viewer), list(viewer.dims.displayed)
@@ -199,11 +204,11 @@ def keep_whole(viewer: Viewer) -> None:
         viewer.reset_view()
 
 
-def looked_at(viewer: Viewer, layer: Layer) -> np.ndarray:
-    """The pixel of a layer in the middle of the canvas, one value per axis of it."""
+def looked_at(viewer: Viewer, layer: Layer, away: Sequence[float] | float = 0) -> np.ndarray:
+    """The pixel of a layer in the middle of the canvas, or so far away from there, one value per axis of it."""
     dims = viewer.dims
     point = np.asarray(dims.point, float)
-    point[list(dims.displayed)] = np.asarray(_camera(viewer).center, float)[-dims.ndisplay :]
+    point[list(dims.displayed)] = np.add(_camera(viewer).center[-dims.ndisplay :], away)
     world = np.concatenate([np.zeros(max(layer.ndim - len(point), 0)), point])[-layer.ndim :]
     return np.asarray(layer.world_to_data(world), float)
 
@@ -223,20 +228,31 @@ def in_view(viewer: Viewer, layer: Layer, axes: str) -> tuple[list[int], list[in
     axes : str
         One letter per axis of the layer.
     """
-    array = layer.data[0] if getattr(layer, "multiscale", False) else layer.data
-    corners = np.asarray(layer.corner_pixels, float)
-    level = layer.data[layer.data_level] if getattr(layer, "multiscale", False) else array
-    factors = np.array(array.shape[: layer.ndim]) / level.shape[: layer.ndim]
+    array, (first, last) = array_of(layer), _seen(viewer, layer)
     displayed = {int(axis) - viewer.dims.ndim + layer.ndim for axis in viewer.dims.displayed}
     at = looked_at(viewer, layer)
     low, high = [], []
     for axis in range(layer.ndim):
         n, is_depth = array.shape[axis], axes[axis] == "Z"
         if axis in displayed:
-            low.append(int(np.floor(corners[0, axis] * factors[axis])))
-            high.append(int(np.ceil(corners[1, axis] * factors[axis])) + 1)
+            low.append(int(np.floor(first[axis])))
+            high.append(int(np.ceil(last[axis])))
         else:
             here = int(np.clip(round(float(at[axis])), 0, n - 1))
             low.append(0 if is_depth else here)
             high.append(n if is_depth else here + 1)
     return low, high
+
+
+def _seen(viewer: Viewer, layer: Layer) -> tuple[np.ndarray, np.ndarray]:
+    """Borders of what is displayed of a layer, in pixels counted from the border of its first one."""
+    canvas = _canvas(viewer)
+    if canvas is not None and viewer.dims.ndisplay == 2 and not canvas.grid.enabled:
+        half = np.asarray(canvas.size, float) / _camera(viewer).zoom / 2
+        corners = [looked_at(viewer, layer, half * sides) + 0.5 for sides in product((-1, 1), repeat=2)]
+        return np.min(corners, axis=0), np.max(corners, axis=0)
+    # Of a pyramid, that is what napari has loaded, in pixels of one of its levels.
+    shape, (first, last) = array_of(layer).shape[: layer.ndim], np.asarray(layer.corner_pixels, float)
+    level = layer.data[layer.data_level] if getattr(layer, "multiscale", False) else layer.data
+    factors = np.divide(shape, level.shape[: layer.ndim])
+    return first * factors, (last + 1) * factors

@@ -140,8 +140,8 @@ def complete(layer: Layer) -> bool:
     path = layer.source.path
     try:
         header = None if path is None else _header_of(Path(path), tuple(array_of(layer).shape))
-    except DataError as error:
-        # The image is open already; all that is missing is the size of its pixels.
+    except (DataError, OSError) as error:
+        # The image is open already; all that is missing is the size of its pixels. Its disk may be gone.
         logger.warning("%s", error)
         return False
     if header is None:

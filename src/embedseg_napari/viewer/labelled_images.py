@@ -97,12 +97,34 @@ def named_like(picture: Picture, layer: Layer, labels: Labels, stack: str | None
         As in :func:`picture_of`.
     """
     own = named_axes(labels.axis_labels, labels.ndim)
-    if not picture.axes_guessed or "C" in own or len(own) != len(result_axes(picture.axes)):
+    if not picture.axes_guessed or not own:
         return picture
-    letters = iter(own if stack is None else stacked(own, stack))
-    axes = "".join(letter if letter == "C" else next(letters) for letter in picture.axes)
+    axes = own if stack is None else stacked(own, stack)
+    if "C" not in own and len(own) == len(result_axes(picture.axes)):
+        letters = iter(axes)
+        axes = "".join(letter if letter == "C" else next(letters) for letter in picture.axes)
+    elif "C" not in own or not len(own) == len(picture.axes) == layer.ndim:
+        # They are of another image: results for one with channels between other axes have as many as it has.
+        return picture
     spacing, unit = pixel_size(layer.scale, layer.units, axes[: layer.ndim])
     return replace(picture, axes=axes, spacing=spacing, unit=unit)
+
+
+def without_channel(labels: Labels) -> tuple[Any, str]:
+    """The array of labels and the axes they name, without the pixel that stands for all channels of their image."""
+    array = array_of(labels)
+    own = named_axes(labels.axis_labels, array.ndim)
+    if "C" in own and array.shape[own.index("C")] == 1:
+        # Results for an image with channels between other axes keep a place for them.
+        array, own = array[(slice(None),) * own.index("C") + (0,)], own.replace("C", "")
+    return array, own
+
+
+def labels_picture(labels: Labels, ndim: int | None = None) -> Picture:
+    """The picture of labels that are looked at by themselves; as :func:`without_channel`."""
+    picture = picture_of(labels, ndim)
+    array, own = without_channel(labels)
+    return replace(picture, array=array, axes=own or picture.axes)
 
 
 def fits_labels(space: Sequence[int], labels: Sequence[int], has_frames: bool) -> bool:
@@ -140,11 +162,7 @@ def turned_labels(labels: Labels, axes: str, image: str) -> Any:
     DataError
         If the layer names other axes than its image has.
     """
-    array = array_of(labels)
-    own = named_axes(labels.axis_labels, array.ndim)
-    if "C" in own and array.shape[own.index("C")] == 1:
-        # Results for an image with channels between other axes keep a place for them.
-        array, own = array[(slice(None),) * own.index("C") + (0,)], own.replace("C", "")
+    array, own = without_channel(labels)
     if len(own) != len(axes):
         return array
     if "".join(sorted(own)) != "".join(sorted(axes)) and own.translate(_AS_DEPTH) == axes.translate(_AS_DEPTH):

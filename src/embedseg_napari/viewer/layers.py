@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ def file_of(layer: Layer) -> Path:
         If it was not, or the file is gone.
     """
     path = layer.metadata.get("path") or getattr(layer.source, "path", None)
-    if not path or not (Path(path).is_file() or is_store(Path(path))):
+    if not path or not (os.path.isfile(path) or is_store(Path(path))):
         raise DataError(
             f"Save {layer.name} first (File > Save Selected Layers…) and open that file: a command reads files."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,7 +45,8 @@ class KnownModel:
     def name(self) -> str:
         """What lists show; models of the rounds of a session are all named 001, 002 and so on."""
         session = self.path.parent.parent
-        if (session / STATE).is_file():
+        # Unlike a `Path`, this takes a place that cannot be reached for one where nothing is.
+        if os.path.isfile(session / STATE):
             return f"{session.name} round {self.path.stem.lstrip('0')}"
         return self.path.stem if self.path.suffix == MODEL_SUFFIXES[0] else self.path.name
 
@@ -76,7 +78,7 @@ class ModelList:
         """Bundled models first, then those used lately if their file still exists, then the user's others."""
         named = self.library.models()
         bundled = [KnownModel(model.path, is_bundled=True) for model in named if model.is_bundled]
-        recent = [path for path in self._read() if path.is_file()]
+        recent = [path for path in self._read() if os.path.isfile(path)]
         others = [model.path for model in named if not model.is_bundled and model.path.resolve() not in recent]
         return bundled + [KnownModel(path) for path in (*recent, *others)]
 
@@ -94,7 +96,7 @@ class ModelList:
         self.renamed.emit(old, new)
 
     def remember(self, path: str | Path, is_wanted: bool = True) -> KnownModel:
-        """Put a model file at the head of the recent ones.
+        """Put a model file at the head of the recent ones; of a checkpoint of the original, the copy that is imported.
 
         Parameters
         ----------
@@ -106,13 +108,18 @@ class ModelList:
         Raises
         ------
         ModelError
-            If it is no file, or not of a kind that can be a model.
+            If it is no file, not of a kind that can be a model, or a checkpoint that is damaged.
+        DataError
+            If a checkpoint cannot be imported as nothing can be written there.
         """
         path = from_home(path).resolve()
-        if not path.is_file():
-            raise ModelError(f"{path}: there is no such model file.")
+        if not os.path.isfile(path):
+            raise ModelError(f"{path}: there is no such model file, or its disk cannot be reached.")
         if path.suffix.lower() not in MODEL_SUFFIXES:
             raise ModelError(f"{path}: is not a model file; choose an .embedseg file, or an original .pth.")
+        if path.suffix.lower() in CHECKPOINTS:
+            # It says nothing of itself before it is loaded, which only is done here: that takes PyTorch.
+            path = self.library.import_model(path).path.resolve()
         known = next((m for m in self.all() if m.is_bundled and m.path.resolve() == path), None)
         if known is None:
             self._write([path, *(p for p in self._read() if p != path)][:MOST_RECENT])

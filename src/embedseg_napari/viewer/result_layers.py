@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
+from embedseg_napari.core.axes import ordered, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.layers import FOUND, RESULT, array_of
+from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, named_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,8 @@ CENTERS: dict[str, Any] = {
     "opacity": 0.9,
 }
 """What the centres of objects look like."""
+RESULTS = "TZYX"
+"""Axes that results have."""
 THROUGH = "translucent_no_depth"
 """Blending of marks: in 3D they are seen through the objects that they mark."""
 
@@ -36,11 +38,13 @@ class Frame:
 
     Results are arrays with axes T(Z)YX; layers have the axes of their image, in its order, without its channels. A
     channel axis in front is left out, for napari aligns layers at their last axes; one between other axes becomes a
-    single pixel as thick as all channels, so that the result is seen beside each of them.
+    single pixel as thick as all channels, so that the result is seen beside each of them. Another axis of the image
+    that results lack is such a pixel, too.
     """
 
     axes: str
-    """Letters of the layer's axes, in its own order; a thick channel axis is there as ``C``."""
+    """Letters of the layer's axes, in its own order; what results lack is a thick pixel there: channels ``C``, and the
+    one plane of an image that is segmented as a flat one, ``z``."""
     scale: tuple[float, ...]
     translate: tuple[float, ...]
     units: tuple[Any, ...]
@@ -52,6 +56,16 @@ class Frame:
     def ndim(self) -> int:
         """Number of axes of the layers that are shown here."""
         return len(self.axes)
+
+    @property
+    def _own(self) -> str:
+        """The axes that results have, in the order of the layer."""
+        return "".join(letter for letter in self.axes if letter in RESULTS)
+
+    @property
+    def _thick(self) -> tuple[int, ...]:
+        """Places of the others."""
+        return tuple(place for place, letter in enumerate(self.axes) if letter not in RESULTS)
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments for ``viewer.add_*``."""
@@ -67,6 +81,15 @@ class Frame:
             **dict(self.transform),
         }
 
+    def named(self) -> Frame:
+        """The frame with the names of its axes, also where the image leaves them open."""
+        is_named = named_axes(self.axis_labels, self.ndim)
+        return self if is_named else replace(self, axis_labels=tuple(self.axes.lower()))
+
+    def flat(self) -> Frame:
+        """The frame of results without depth, in an image that has one plane."""
+        return replace(self, axes=self.axes.replace("Z", "z"))
+
     def at(self, start: Sequence[float]) -> Frame:
         """The frame of a part of the image that begins at a pixel, one value per axis of the results, T(Z)YX."""
         shift = np.multiply(self.scale, self.coordinates(np.asarray(start, float)[None])[0])
@@ -76,21 +99,21 @@ class Frame:
 
     def array(self, values: NDArray[Any]) -> NDArray[Any]:
         """An array with axes T(Z)YX, with those of the layer (a view)."""
-        own = result_axes(self.axes)
-        turned: NDArray[Any] = reorder(values, ordered(own), own)
-        return np.expand_dims(turned, self.axes.index("C")) if "C" in self.axes else turned
+        turned: NDArray[Any] = reorder(values, ordered(self._own), self._own)
+        return np.expand_dims(turned, self._thick) if self._thick else turned
 
     def result(self, data: NDArray[Any]) -> NDArray[Any]:
         """The way back: the array of a layer, with axes T(Z)YX (a view)."""
-        own = result_axes(self.axes)
-        turned: NDArray[Any] = np.squeeze(data, self.axes.index("C")) if "C" in self.axes else data
-        return reorder(turned, own, ordered(own))
+        turned: NDArray[Any] = np.squeeze(data, self._thick) if self._thick else data
+        return reorder(turned, self._own, ordered(self._own))
 
     def coordinates(self, points: NDArray[Any]) -> NDArray[Any]:
         """Points (n, T(Z)YX) in pixels, with the axes of the layer."""
-        own = result_axes(self.axes)
-        turned = np.asarray(points)[:, [ordered(own).index(letter) for letter in own]]
-        return np.insert(turned, self.axes.index("C"), 0, axis=1) if "C" in self.axes else turned
+        own = ordered(self._own)
+        turned = np.asarray(points)[:, [own.index(letter) for letter in self._own]]
+        for place in self._thick:
+            turned = np.insert(turned, place, 0, axis=1)
+        return turned
 
     def without(self, letter: str) -> Frame:
         """The frame of a part along one axis, such as a single time point; napari shows it all along that axis."""
@@ -113,7 +136,7 @@ class Frame:
         for name in ("shear", "rotate"):
             steps = np.asarray(dict(self.transform).get(name, np.eye(self.ndim))) @ steps
         start = np.linalg.solve(steps, np.subtract(self.translate, other.translate))
-        found: NDArray[np.float64] = start[[self.axes.index(letter) for letter in ordered(result_axes(self.axes))]]
+        found: NDArray[np.float64] = start[[self.axes.index(letter) for letter in ordered(self._own)]]
         return found
 
     def spacing(self) -> tuple[float, ...]:
@@ -309,7 +332,8 @@ def _show(
     into.data = data
     if features is not None:
         into.features = features
-    there = spatial_frame(into, frame.axes).options()
+    # A channel axis is one thick pixel there already.
+    there = layer_frame(into, frame.axes).options()
     for place, value in frame.options().items():
         if there[place] != value:
             setattr(into, place, value)

@@ -57,6 +57,20 @@ def test_what_is_judged_is_brought_into_view_and_the_view_comes_back(panel, laye
     assert (tuple(camera.center), camera.zoom) == before
 
 
+def test_a_result_that_keeps_a_place_for_channels_is_judged_like_any_other(panel, viewer, qtbot):
+    frames = [nuclei((96, 128), diameter=14, seed=seed).labels for seed in range(2)]
+    layer = viewer.add_labels(np.stack(frames)[:, None], name="found", axis_labels="tcyx", metadata={RESULT: FOUND})
+    panel.labels.choose(layer)
+    draw(panel, qtbot)
+    assert panel.judgement.sample.axes == "TYX"
+    for step in panel.judgement.steps[:3]:
+        own = panel.judge.marks.shown["estimate: object"]
+        on_layer = [layer.world_to_data(own.data_to_world(place)) for place in np.argwhere(own.data)]
+        assert {int(layer.data[tuple(np.round(at).astype(int))]) for at in on_layer} == {step.label}
+        assert viewer.dims.point[0] == step.frame
+        panel.judge.say_right()
+
+
 def test_the_labels_that_are_selected_are_proposed(viewer, open_panel):
     found, _ = (viewer.add_labels(np.ones((9, 9), int), name=name) for name in ("found", "truth"))
     viewer.layers.selection.active = found

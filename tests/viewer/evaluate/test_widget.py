@@ -43,6 +43,19 @@ def test_the_users_labels_come_before_what_a_session_annotates(viewer, open_pane
     assert (source.truth.layer(), source.predicted.layer()) == (own, found)
 
 
+def test_the_place_of_channels_in_a_result_is_no_axis_of_its_objects(panel, viewer, qtbot) -> None:
+    true = np.zeros((3, 1, 24, 24), np.int32)
+    true[..., 2:8, 2:8], true[..., 2:8, 12:20], true[..., 12:20, 5:15] = 1, 2, 3
+    viewer.add_labels(true, name="truth", axis_labels="tcyx")
+    found = viewer.add_labels(spoiled(true), name="found", axis_labels="tcyx", metadata={RESULT: FOUND})
+    assert [one.shape for one in panel.source.arrays()] == [(3, 24, 24), (3, 24, 24)]
+    press(panel.evaluate, panel, qtbot)
+    assert panel.mistakes.shown.has_frames
+    overlay = panel.mistakes.overlay
+    assert overlay.data.shape == found.data.shape
+    panel.mistakes.objects.selectRow(0)
+
+
 def test_an_annotated_frame_is_no_truth_of_its_movie(viewer, open_panel) -> None:
     found = viewer.add_labels(np.ones((4, 9, 9), int), name="movie labels", metadata={RESULT: FOUND})
     viewer.add_labels(np.ones((9, 9), int), name="frame annotation", metadata={ANNOTATION: "frame"})

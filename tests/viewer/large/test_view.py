@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dask.array
 import numpy as np
 import pytest
-from big_steps import in_one_go, open_cells, small_blocks
+from big_steps import IMAGE, in_one_go, open_cells, small_blocks
 from segment_steps import PANEL, finish, settle
+from store_steps import write_store
 
-from embedseg_napari.viewer.segment.regions import VIEW
+from embedseg_napari.viewer.segment.regions import VIEW, WHOLE
 
 
 @pytest.fixture
@@ -46,13 +48,43 @@ def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypa
     panel.thresholds.changed.emit()
     settle(qtbot, panel)
     assert len(np.unique(labels.data)) < n
-    assert panel.batch_settings()["changes"]["min_object_size"] == 300
+    assert panel.settings.for_others()["changes"]["min_object_size"] == 300
     # Another view takes its place; what lies far away is not joined with it.
     look_at(viewer, (250, 300), 4)
     panel.image.region.setCurrentText(VIEW)
     panel.run_button.click()
     finish(qtbot, panel)
     assert viewer.layers["cells view labels"].data.size < 300 * 300
+
+
+@pytest.mark.usefixtures("whole_window")
+def test_a_depth_of_one_plane_is_none_for_a_model_of_flat_images(viewer, panel, tmp_path, qtbot):
+    path = write_store(tmp_path / "cells.ome.zarr", IMAGE[None, None, None], "tczyx", levels=3, chunk=128)
+    # As napari's own reader gives it.
+    levels = [dask.array.from_zarr(str(path / str(level))) for level in range(3)]
+    image = viewer.add_image(levels, name="cells", axis_labels="tczyx", metadata={"path": str(path)})
+    assert panel.model.path.stem == "nuclei-2d"
+    look_at(viewer, (300, 350), 3)
+    panel.large.view_button.click()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells view labels"]
+    assert labels.data.shape[:2] == (1, 1), "a plane of one channel of one frame"
+    assert labels.data.any()
+    np.testing.assert_array_equal(labels.scale[-2:], image.scale[-2:])
+    viewer.layers.selection.active = labels
+    panel.thresholds.set_values({**panel.thresholds.values(), "min_object_size": 300})
+    panel.thresholds.changed.emit()
+    settle(qtbot, panel)
+    assert not labels.data.any()
+    panel.threshold_box.back_button.click()
+    settle(qtbot, panel)
+    panel.image.region.setCurrentText(WHOLE)
+    panel.run_button.click()
+    finish(qtbot, panel)
+    whole, shown = viewer.layers["cells embedseg"], np.asarray(viewer.layers["cells embedseg"].data[0])
+    assert shown.shape == image.data[0].shape
+    assert shown.any()
+    np.testing.assert_array_equal(whole.extent.world, image.extent.world)
 
 
 @pytest.mark.thorough

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from segment_steps import PANEL, finish
+from segment_steps import PANEL, finish, settle
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.model import known_models
@@ -31,14 +31,18 @@ def test_a_rectangle(viewer, panel, fake, qtbot):
 
 
 def test_nothing_in_view_is_said(viewer, panel, fake):
-    layer = viewer.add_image(np.zeros((60, 60)))
+    if not hasattr(viewer, "canvas"):
+        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
+    viewer.add_image(np.zeros((60, 60)))
     panel.image.region.setCurrentText(VIEW)
-    layer.corner_pixels = np.array([[100, 100], [120, 120]])
+    viewer.canvas.size, camera = (300, 200), viewer.scene.camera
+    camera.center, camera.zoom = (0, 90, 30), 10
     panel.start()
     assert panel.current is None
     assert "Too little of the image is in view" in panel.status.text()
-    layer.corner_pixels = np.array([[10, 20], [39, 49]])
-    assert panel.image.selection().array.shape == (30, 30)
+    camera.center = (0, 24.5, 29.5)
+    selection = panel.image.selection()
+    assert (selection.array.shape, selection.start) == ((30, 20), (10, 20))
 
 
 def test_what_planes_are_is_asked_once(viewer, panel, open_panel):
@@ -166,6 +170,39 @@ def test_an_image_smaller_than_any_object(viewer, panel, fake, shape):
     assert panel.current is None
     assert "'line' is too small" in panel.status.text()
     assert "rectangle" not in panel.status.text()
+
+
+@pytest.mark.parametrize(("axes", "shape"), [("TCZYX", (1, 1, 1)), ("ZYX", (1,)), ("TZYX", (3, 1)), ("ZCYX", (1, 2))])
+def test_a_depth_of_one_plane_is_none_unless_a_model_of_volumes_is_chosen(viewer, panel, fake, qtbot, axes, shape):
+    panel.model.propose(bundled_path("nuclei-2d"))
+    panel.model.is_asked_for = False
+    place = {"scale": (3.0,) * len(shape) + (0.5, 0.5), "units": ("pixel",) * len(shape) + ("um", "um")}
+    image = viewer.add_image(np.zeros((*shape, 24, 24)), name="cells", axis_labels=axes.lower(), **place)
+    assert panel.model.path.stem == "nuclei-2d"
+    assert not panel.image.form.isRowVisible(panel.image.voxel)
+    if "CY" in axes:
+        panel.image.channel.setCurrentIndex(panel.image.channel.findData(0))
+    for model in ("nuclei-2d", "nuclei-3d"):
+        panel.model.choose(bundled_path(model))
+        panel.thresholds.numbers["min_object_size"].setValue(0)
+        panel.start()
+        finish(qtbot, panel)
+        job, labels = fake.jobs[-1], viewer.layers["cells labels"]
+        assert job.axes == "".join(one for one in "TCZYX" if one in axes and (one != "Z" or model == "nuclei-3d"))
+        assert len(job.spacing) == int(model[-2])
+        # Beside each channel; those in front are no axis of results.
+        channels = axes.find("C")
+        assert labels.data.shape == tuple(1 if i == channels else n for i, n in enumerate(image.data.shape))
+        np.testing.assert_allclose(labels.extent.world[:, -2:], image.extent.world[:, -2:])
+        np.testing.assert_array_equal(np.asarray(labels.scale)[[0, -2, -1]], np.asarray(image.scale)[[0, -2, -1]])
+        viewer.layers.selection.active = labels
+        panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+        settle(qtbot, panel)
+        assert len(np.unique(labels.data)) == 1 + len(image.data) ** ("T" in axes)
+        labels.data[..., 0, 0] = 9
+        assert panel.results.chosen.now().segmentation.labels[..., 0, 0].all()
+        viewer.layers.remove(labels)
+        panel.image.layer_box.choose(image)
 
 
 def test_a_volume_gets_a_model_of_volumes_until_one_is_asked_for(viewer, open_panel, monkeypatch, tmp_path):

@@ -8,6 +8,7 @@ from napari.utils.notifications import notification_manager
 from segment_steps import finish
 
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.viewer.layers import TIME_POINT
 
 
@@ -54,6 +55,70 @@ def test_a_movie_is_tracked_in_its_panel_and_saved_with_its_axes(viewer, panel, 
     panel.image.layer_box.choose(frame)
     panel.show_scene()
     assert not any(layer.visible for layer in (found, tracked, lines))
+
+
+@pytest.mark.parametrize("axes", ["TZYX", "TCYX"])
+def test_numbers_are_of_the_axes_that_objects_have(viewer, panel, fake, qtbot, axes) -> None:
+    pytest.importorskip("pyqtgraph")
+    viewer.add_image(np.random.default_rng(0).random((3, 1, 24, 24)), name="movie", axis_labels=axes.lower())
+    panel.start()
+    finish(qtbot, panel)
+    panel.next.measure.click()
+    measure = panel.open_beside("EmbedSeg: Measure")
+    qtbot.waitUntil(lambda: measure.table is not None, timeout=20_000)
+    assert {"area_px", "score", "intensity_mean_0"} <= set(measure.table)
+    # An object that is chosen in the plot is gone to.
+    measure._take_selection([3])
+    assert viewer.dims.point[0] == 1
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("axes", ["TCYX", "TCZYX"])
+def test_a_movie_of_channels_leads_on_whether_or_not_its_axes_are_named(
+    viewer, panel, fake, qtbot, tmp_path, axes, is_named
+) -> None:
+    pytest.importorskip("pyqtgraph")
+    shape = [{"T": 3, "C": 2, "Z": 4}.get(letter, 24) for letter in axes]
+    names = {"axis_labels": axes.lower()} if is_named else {}
+    image = viewer.add_image(np.random.default_rng(0).random(shape), name="movie", **names)
+    panel.model.choose(bundled_path("nuclei-3d" if "Z" in axes else "nuclei-2d"))
+    panel.image.channel.setCurrentIndex(panel.image.channel.findData(0))
+    panel.start()
+    finish(qtbot, panel)
+    labels = panel.results.labels
+    panel.next.write(tmp_path / "labels.tif")
+    saved = read_image(tmp_path / "labels.tif")
+    assert saved.axes == axes.replace("C", "")
+    np.testing.assert_array_equal(saved.array, labels.data[:, 0])
+    panel.next.measure.click()
+    measure = panel.open_beside("EmbedSeg: Measure")
+    for with_brightness in (True, False):
+        qtbot.waitUntil(lambda: measure.controls.current is None, timeout=20_000)
+        assert len(measure.table["label"]) == 6
+        assert ("intensity_mean_0" in measure.table) is with_brightness
+        measure.image.choose(None)
+        measure.start()
+    panel.next.track.click()
+    track = panel.open_beside("EmbedSeg: Track")
+    qtbot.waitUntil(lambda: track.controls.current is None, timeout=20_000)
+    assert (track.layers.source, track.image.layer()) == (labels, image)
+    tracks, tracked = track.correct.corrected.tracks, track.layers.labels
+    assert len(tracks.rows()) == 2
+    assert tracked.data.shape == labels.data.shape
+    np.testing.assert_array_equal(tracked.extent.world, labels.extent.world)
+    track.correct.choose([tracks.row_in_track(1, 2)])
+    track.layers.go_to(track.correct.chosen[0])
+    assert viewer.dims.point[0] == 1
+    track.correct.cut()
+    assert len(np.unique(tracked.data)) == 4, "two tracks, one of them in two parts, and the background"
+    lines = track.layers.lines
+    # Napari draws none of five axes.
+    assert (lines is None) is (len(axes) > 4)
+    if lines is not None:
+        np.testing.assert_array_equal(lines.scale, tracked.scale)
+    track.write(tmp_path / "tracks", "ctc")
+    qtbot.waitUntil(lambda: track.controls.current is None, timeout=20_000)
+    assert (tmp_path / "tracks").is_dir(), track.controls.status.text()
 
 
 def test_a_file_that_the_dialog_did_not_ask_about_stays(viewer, panel, fake, qtbot, tmp_path) -> None:

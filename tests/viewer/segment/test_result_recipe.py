@@ -45,6 +45,17 @@ def test_command_and_script_give_the_labels_of_the_panel(viewer, opened, open_pa
     assert f"{labels.max()} objects; the labels are in {made}" in capsys.readouterr().out
 
 
+def test_axes_of_one_pixel_are_left_out_as_files_are_read_without_them(viewer, opened, panel, fake, qtbot) -> None:
+    file = {"path": opened.source.path}
+    viewer.layers.remove(opened)
+    viewer.add_image(opened.data[None, None], name="plane", axis_labels=("t", "z", "y", "x"), metadata=file)
+    panel.start()
+    finish(qtbot, panel)
+    panel.recipe.copy_command()
+    words = shlex.split(QApplication.clipboard().text())
+    assert words[words.index("--axes") + 1] == "YX"
+
+
 def test_an_image_without_a_file_says_so(viewer, panel, fake, qtbot) -> None:
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()

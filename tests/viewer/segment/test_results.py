@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from segment_steps import finish, settle
 
+from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.viewer.segment.regions import RECTANGLE
 
@@ -252,6 +255,23 @@ def test_removing_layers_is_survived(viewer, panel, fake, qtbot):
     assert not viewer.layers
 
 
+def test_the_seed_map_of_an_earlier_run_goes_where_a_later_one_keeps_none(viewer, panel, fake, qtbot, monkeypatch):
+    viewer.add_image(np.zeros((3, 24, 24)), name="film", axis_labels=("t", "y", "x"))
+    panel.start()
+    finish(qtbot, panel)
+    assert "film seed map" in viewer.layers
+    collect = Segmentation.collect
+    with monkeypatch.context() as patch:
+        # As of a movie whose maps would take too much memory.
+        patch.setattr(Segmentation, "collect", lambda *args: replace(collect(*args), kept_maps=None))
+        panel.start()
+        finish(qtbot, panel)
+    assert [layer.name for layer in viewer.layers] == ["film", "film labels", "film centres"]
+    panel.start()
+    finish(qtbot, panel)
+    assert "film seed map" in viewer.layers
+
+
 def test_removed_results_do_not_come_back(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)), name="cells")
     panel.start()
@@ -268,7 +288,7 @@ def voxel_typed(panel, text):
     panel.image.voxel.editingFinished.emit()
 
 
-@pytest.mark.parametrize("axes", ["ZYX", "CZYX", "TCZYX"])
+@pytest.mark.parametrize("axes", ["ZYX", "CZYX", "TCZYX", "TZCYX", "ZYXC"])
 def test_results_stay_on_a_volume_whose_voxel_size_is_typed_later(viewer, panel, fake, qtbot, axes):
     shape = {"T": 2, "C": 3, "Z": 6, "Y": 24, "X": 24}
     stack = viewer.add_image(np.zeros([shape[one] for one in axes]), name="stack", axis_labels=axes.lower())
@@ -282,12 +302,14 @@ def test_results_stay_on_a_volume_whose_voxel_size_is_typed_later(viewer, panel,
     assert panel.image.form.isRowVisible(panel.image.voxel)
     voxel_typed(panel, "2, 0.3, 0.3")
     others = ("stack labels", "stack centres", "stack seed map", "stack offsets")
+    # Counted from the last: channels in front are no axis of results.
+    space = [axes.index(letter) - len(axes) for letter in "ZYX"]
 
     def lie_on_it():
-        scales = {name: tuple(viewer.layers[name].scale[-3:]) for name in others}
+        scales = {name: tuple(viewer.layers[name].scale[space]) for name in others}
         assert scales == dict.fromkeys(others, (2, 0.3, 0.3))
-        assert {viewer.layers[name].units[-3:] for name in others} == {stack.units[-3:]}
-        np.testing.assert_allclose(viewer.layers[others[0]].extent.world[:, -3:], stack.extent.world[:, -3:])
+        assert all(viewer.layers[name].units[at] == stack.units[at] for name in others for at in space)
+        np.testing.assert_allclose(viewer.layers[others[0]].extent.world[:, space], stack.extent.world[:, space])
 
     lie_on_it()
     viewer.layers.selection.active = viewer.layers["stack labels"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QFileDialog
 from segment_steps import PANEL, finish, settle
 
 from embedseg_napari.core.model.known_models import bundled_path
@@ -66,6 +67,20 @@ def test_what_was_kept_before_scales_were_looked_for_leaves_that_to_the_model(vi
     assert panel.settings.find_scale.isChecked()
 
 
+def test_a_checkpoint_of_the_original_brings_its_own_minimum_size(
+    viewer, panel, fake, qtbot, own_data, checkpoint, monkeypatch
+):
+    checkpoint.with_name("data_properties.json").write_text('{"min_object_size": 48}')
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(checkpoint), ""))
+    panel.model.browse.click()
+    assert panel.model.path.stem == "worms"
+    assert panel.thresholds.values()["min_object_size"] == 48
+    viewer.add_image(np.zeros((24, 24)))
+    panel.start()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].changes["min_object_size"] == 48
+
+
 def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):
     viewer.add_image(np.zeros((24, 24)))
     panel.scale.setValue(0.5)
@@ -74,7 +89,7 @@ def test_scale_and_views_reach_the_run(viewer, panel, fake, qtbot):
     finish(qtbot, panel)
     assert fake.jobs[-1].changes["scale"] == 0.5
     assert fake.jobs[-1].changes["tta"] is True
-    assert panel.batch_settings()["changes"]["scale"] == 0.5
+    assert panel.settings.for_others()["changes"]["scale"] == 0.5
 
 
 def test_a_model_of_few_labels_looks_for_the_scale_of_other_images_only(viewer, panel, fake, tmp_path):
@@ -83,12 +98,16 @@ def test_a_model_of_few_labels_looks_for_the_scale_of_other_images_only(viewer, 
     prediction = trained.config.prediction.changed({"find_scale": True})
     trained.config = trained.config.model_copy(update={"prediction": prediction})
     panel.take_over(trained.save(tmp_path / "few.embedseg"), learned)
-    assert not panel.batch_settings()["changes"]["find_scale"]
+    assert not panel.settings.changes()["find_scale"]
+    assert panel.settings.for_others()["changes"]["find_scale"], "a folder holds other images"
     assert "looked for" in panel.settings.scale.toolTip()
     panel.settings.keep()
     assert LastUsed("segment").read()["changes"]["find_scale"]
     panel.image.layer_box.choose(other)
-    assert panel.batch_settings()["changes"]["find_scale"]
+    assert panel.settings.changes()["find_scale"]
+    panel.settings.scale_for(other, 0.5)
+    assert panel.settings.changes()["scale"] == 0.5
+    assert panel.settings.for_others()["changes"]["scale"] == 1
     panel.take_over(panel.model.path, learned)
     panel.settings.find_scale.click()
     panel.image.layer_box.choose(other)

@@ -10,9 +10,12 @@ import pytest
 from label_steps import begin, queue_of
 from segment_steps import PANEL, WAIT, finish
 
+from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import ComputeError
 from embedseg_napari.core.model import model as model_module
 from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.core.model.model_file import write_model_file
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.viewer.label.review_box import HERE
 from embedseg_napari.viewer.label.time_points import take_frame
 from embedseg_napari.viewer.model_list import models
@@ -158,8 +161,8 @@ def test_the_chosen_model_is_loaded_before_the_first_run(viewer, open_panel, adv
 def test_a_model_that_cannot_be_loaded_is_not_told_before_it_is_used(viewer, open_panel, tmp_path, qtbot):
     from napari.utils.notifications import notification_manager
 
-    damaged = tmp_path / "damaged.pth"
-    damaged.write_bytes(b"no model")
+    damaged = tmp_path / "damaged.embedseg"
+    write_model_file(damaged, BranchedERFNet(3).state_dict(), ModelConfig(ndim=2))
     models.remember(damaged)
     notification_manager.records.clear()
     panel = open_panel(PANEL)
@@ -169,7 +172,7 @@ def test_a_model_that_cannot_be_loaded_is_not_told_before_it_is_used(viewer, ope
     viewer.add_image(np.zeros((24, 24)))
     panel.start()
     finish(qtbot, panel)
-    assert "damaged.pth" in panel.status.text()
+    assert "damaged.embedseg" in panel.status.text()
 
 
 def seen(viewer):

@@ -23,6 +23,11 @@ def test_minutes_and_epochs_exclude_each_other(panel):
     assert (settings.config().minutes, settings.config().epochs) == (None, 200)
 
 
+def test_a_training_starts_from_the_copy_of_a_checkpoint_of_the_original(panel, checkpoint):
+    panel.settings.choose_start(checkpoint)
+    assert panel.settings.start_from() == models.library.find("worms").path.resolve()
+
+
 def test_names_of_models_are_checked(ready):
     ready.output.name.setText("")
     ready.output.name.textEdited.emit("")

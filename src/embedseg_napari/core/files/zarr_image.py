@@ -44,7 +44,7 @@ CHUNK = re.compile(r"(c[\\/.])?[0-9]+([\\/.][0-9]+)*")
 
 def is_store(path: Path) -> bool:
     """Whether a path is a folder of Zarr, or is called like one, and no folder of image files."""
-    return path.is_dir() and (path.suffix.lower() == ".zarr" or has_documents(path))
+    return os.path.isdir(path) and (path.suffix.lower() == ".zarr" or has_documents(path))
 
 
 def has_documents(path: Path) -> bool:

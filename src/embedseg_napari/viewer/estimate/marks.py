@@ -157,7 +157,8 @@ class JudgeMarks:
         key = {
             letter: slice(*side) for letter, *side in zip(letters[-self._ndim :], step.lower, step.upper, strict=True)
         }
-        part = read_part(array_of(self.layer), self._axes, {"T": step.frame, **key} if "T" in letters else key)
+        # Results for an image with channels between other axes keep a place for them.
+        part = read_part(array_of(self.layer), self._axes, {"T": step.frame, "C": 0, **key})
         # Planes beyond its own would lengthen the slider.
         rooms = np.array([*(0,) * (self._ndim - 2), ROOM, ROOM])
         mask = np.pad((part == step.label).astype(np.int32), rooms[:, None])

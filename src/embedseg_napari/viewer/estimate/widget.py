@@ -14,6 +14,7 @@ from embedseg_napari.core.estimate.sample import MOST, N_AREAS, N_OBJECTS, findi
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.wording import count, shape_words
 from embedseg_napari.viewer.estimate.judge_box import JudgeBox
+from embedseg_napari.viewer.labelled_images import labels_picture
 from embedseg_napari.viewer.layers import file_of, is_users, picture_of
 from embedseg_napari.viewer.neighbours import name_as_its_image
 from embedseg_napari.viewer.stage import meet
@@ -159,7 +160,7 @@ class EstimateWidget(LabelsPanel):
             return
         name_as_its_image(layer, self.viewer.layers)
         try:
-            picture = picture_of(layer)
+            axes, picture = picture_of(layer).axes, labels_picture(layer)
         except EmbedSegError as error:
             self.controls.fail(error)
             return
@@ -167,7 +168,7 @@ class EstimateWidget(LabelsPanel):
         self._begin(
             layer,
             lambda should_stop: finding(picture.array, picture.axes, should_stop),
-            lambda found: self._judge(layer, picture.axes, make(found)),
+            lambda found: self._judge(layer, axes, make(found)),
             "Listing the objects",
         )
 

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from embedseg_napari.core.axes import ordered, reorder
+from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import shape_words
@@ -233,7 +233,11 @@ class EvaluationSource(QWidget):
         axes, truth, predicted = self.axes(), self.truth.layer(), self.predicted.layer()
         assert truth is not None
         assert predicted is not None
-        return ordered_labels(truth, axes, predicted.name), reorder(array_of(predicted), axes, ordered(axes))
+        array, channel = array_of(predicted), axes.find("C")
+        if channel >= 0 and array.shape[channel] == 1:
+            # Results for an image with channels between other axes keep a place for them.
+            array, axes = array[(slice(None),) * channel + (0,)], result_axes(axes)
+        return ordered_labels(truth, axes, predicted.name), reorder(array, axes, ordered(axes))
 
     def is_wrong(self) -> bool:
         """Whether something was chosen that cannot be used, rather than nothing yet."""
@@ -292,7 +296,7 @@ class EvaluationSource(QWidget):
         assert truth is not None
         assert predicted is not None
         places = ["--truth", str(file_of(truth)), "--predicted", str(file_of(predicted))]
-        return of_words([*words, *places, "--axes", self.axes()])
+        return of_words([*words, *places, "--axes", result_axes(self.axes())])
 
     def choose(self, truth: Labels, predicted: Labels) -> None:
         """Compare two layers."""

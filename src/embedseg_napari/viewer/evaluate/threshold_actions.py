@@ -127,7 +127,7 @@ class TuningFlow(QObject):
         if not is_shown(self.viewer, truth):
             self.say(f"{truth.name} was removed, against which these labels were scored; find the thresholds again.")
             return
-        if predicted is not None and predicted.ndim == labels.ndim:
+        if predicted is not None and len(result_axes(pair.axes)) == labels.ndim:
             frame = spatial_frame(predicted, pair.axes)
         else:
             frame = spatial_frame(truth, SPACE[truth.ndim])

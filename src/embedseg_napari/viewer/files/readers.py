@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 
-from embedseg_napari.core.model.known_models import CHECKPOINTS
 from embedseg_napari.viewer.model_list import MODEL_SUFFIXES, models, read_config
 from embedseg_napari.viewer.widgets.boxes import short
 
@@ -34,12 +33,8 @@ def read_models(path: str | Sequence[str]) -> list[tuple[None]]:
         If a file is missing, damaged or of an unknown format; it is not listed then.
     """
     for one in _paths(path):
-        file = Path(one)
-        if file.suffix.lower() in CHECKPOINTS:
-            # Only here: PyTorch is not loaded for what is no model.
-            file = models.library.import_model(file).path
-        read_config(file)
-        known = models.remember(file)
+        read_config(one)
+        known = models.remember(one)
         show_info(f"Model {short(known.name)} is ready.")
     return list(NO_LAYER)
 

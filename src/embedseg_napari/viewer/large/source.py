@@ -159,7 +159,7 @@ class Source:
             scale = tuple(
                 step if one == "C" else step * factors[one] for step, one in zip(frame.scale, frame.axes, strict=True)
             )
-            return replace(frame.at(shift), scale=scale)
+            return replace(frame.at(shift), scale=scale).named()
 
         return now
 

@@ -12,7 +12,7 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.measure.measurements import measuring
-from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
+from embedseg_napari.viewer.labelled_images import labelled_picture, labels_picture, turned_labels
 from embedseg_napari.viewer.layers import WHOLE_OF, array_of, file_of, picture_of, pixel_size
 from embedseg_napari.viewer.provenance import origin_of
 
@@ -55,15 +55,33 @@ def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
     origin = origin_of(labels)
     found = None if origin is None else origin.segmentation
     if image is None:
-        picture = picture_of(labels)
-        return LayerObjects(picture.array, picture.axes, picture.spacing, picture.unit, segmentation=found)
+        picture = labels_picture(labels)
+        return _flat(LayerObjects(picture.array, picture.axes, picture.spacing, picture.unit, segmentation=found))
     picture = labelled_picture(image, labels)
     axes = result_axes(picture.axes)
     array = turned_labels(labels, axes, image.name)
     spacing, unit = picture.spacing, picture.unit
     if spacing is None and labels.ndim == len(axes):
         spacing, unit = pixel_size(labels.scale, labels.units, axes)
-    return LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found)
+    return _flat(LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found))
+
+
+def _flat(objects: LayerObjects) -> LayerObjects:
+    """Objects in a depth of one plane without it, as their file is read, unless a model of volumes found them."""
+    found, at = objects.segmentation, objects.axes.find("Z")
+    is_volume = found is not None and found.labels.ndim - bool(found.frames) == 3
+    if at < 0 or is_volume or objects.labels.shape[at] != 1:
+        return objects
+    image, image_axes = objects.image, objects.image_axes
+    if image_axes is not None:
+        image, image_axes = _without_plane(image, image_axes)
+    labels, axes = _without_plane(objects.labels, objects.axes)
+    spacing = None if objects.spacing is None else objects.spacing[-2:]
+    return LayerObjects(labels, axes, spacing, objects.unit, image, image_axes, found)
+
+
+def _without_plane(array: Any, axes: str) -> tuple[Any, str]:
+    return array[tuple(0 if letter == "Z" else slice(None) for letter in axes)], axes.replace("Z", "")
 
 
 def whole_layers(labels: Labels, layers: Iterable[Layer]) -> list[Labels]:

@@ -12,7 +12,7 @@ from embedseg_napari.core.measure.measurements import brightness_words, without_
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to
-from embedseg_napari.viewer.layers import SURFACES_OF
+from embedseg_napari.viewer.layers import SURFACES_OF, named_axes
 from embedseg_napari.viewer.measure.files import MeasuredFiles
 from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of, one_row_each
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
@@ -220,7 +220,13 @@ class MeasureWidget(LabelsPanel):
         """The frame of what was measured that is in sight; 0 where there is but one."""
         if self.measured is None or self._objects is None or "T" not in self._objects.axes:
             return 0
-        return round(float(self.measured.world_to_data(self.viewer.dims.point)[self._objects.axes.index("T")]))
+        return round(float(self.measured.world_to_data(self.viewer.dims.point)[self._letters().index("T")]))
+
+    def _letters(self) -> str:
+        """Axes of the layer that was measured; its objects may have less."""
+        assert self.measured is not None
+        assert self._objects is not None
+        return named_axes(self.measured.axis_labels, self.measured.ndim) or self._objects.axes
 
     def _take_frame(self, _: object = None) -> None:
         """Show objects that have a row in each frame with that of the frame in sight."""
@@ -257,8 +263,11 @@ class MeasureWidget(LabelsPanel):
         self.measured.selected_label = int(self.table["label"][row])
         self._is_ours = False
         places: list[tuple[int, int]] = []
-        for letter in self._objects.axes:
-            if letter == "T":
+        for letter in self._letters():
+            if letter not in self._objects.axes:
+                # Of one pixel.
+                places.append((0, 1))
+            elif letter == "T":
                 places.append((int(self.table["frame"][row]), int(self.table["frame"][row]) + 1))
             else:
                 name = letter.lower()

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
-from embedseg_napari.core.errors import ModelError
+from embedseg_napari.core.errors import EmbedSegError, ModelError
 from embedseg_napari.core.model.card import describe
 from embedseg_napari.core.model.known_models import find_model_file
 from embedseg_napari.viewer.model_list import MODEL_FILTER, KnownModel, models, names_of, read_config
@@ -70,12 +70,12 @@ class ModelPicker(QWidget):
         return self._known[index].path if 0 <= index < len(self._known) else None
 
     def choose(self, path: str | Path) -> None:
-        """Add a file to the list and choose it.
+        """Add a file to the list and choose it; of a checkpoint of the original, a copy that is imported.
 
         Raises
         ------
-        ModelError
-            If it is no model file.
+        EmbedSegError
+            If it is no model file, or cannot be imported.
         """
         models.remember(path)
 
@@ -203,7 +203,7 @@ class ModelPicker(QWidget):
         if name:
             try:
                 self.choose(name)
-            except ModelError as error:
+            except EmbedSegError as error:
                 report_error(error)
 
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.viewer.result_layers import Frame
 
 LEAST_SIDE = 8
 """Pixels; smaller parts hold no object."""
@@ -165,7 +166,7 @@ class ImageInput(QWidget):
 
     def _ask_voxel(self) -> None:
         """Ask how large the voxels of a volume are, where it does not say and is known to be one."""
-        axes = "" if self.question.problem() else self.axes.text()
+        axes = "" if self.question.problem() or self._is_flat() else self.axes.text()
         self.form.setRowVisible(self.voxel, self.voxel.ask_about(self.layer, axes))
 
     def problem(self) -> tuple[QWidget, str] | None:
@@ -192,7 +193,7 @@ class ImageInput(QWidget):
         if layer.rgb and axes[-1] != "C":
             return self.axes, "The colours of this layer are its last axis; write C for it."
         if self.model is not None:
-            n_space, ndim = len(spatial_axes(axes)), self.model.ndim
+            n_space, ndim = len(spatial_axes(axes)) - self._is_flat(), self.model.ndim
             if n_space > ndim:
                 remedy = "write T for Z to segment each plane"
                 if "T" in axes:
@@ -224,16 +225,23 @@ class ImageInput(QWidget):
             If there is nothing in the region.
         """
         layer, axes, bounds = self.bounds()
-        array, frame = lazily(array_of(layer)), followed_frame(layer, axes)
+        array, frame, is_flat = lazily(array_of(layer)), followed_frame(layer, axes), self._is_flat()
         region = self.region.currentText()
         if region != WHOLE:
             array = array[tuple(slice(*bounds[letter]) for letter in axes)]
+        size, unit = in_micrometres(*pixel_size(layer.scale, layer.units, axes[:-1] if layer.rgb else axes))
+        if is_flat:
+            array = array[tuple(0 if letter == "Z" else slice(None) for letter in axes)]
+            axes = axes.replace("Z", "")
         start = tuple(bounds[letter][0] for letter in ordered(result_axes(axes)))
-        size = in_micrometres(*pixel_size(layer.scale, layer.units, axes[:-1] if layer.rgb else axes))
         array, axes = reorder(array, axes, ordered(axes)), ordered(axes)
-        spacing = size[0] if size[1] == MICROMETRE else None
-        channel, place = self.wanted_channel(), lambda: frame().at(start)
-        return Selection(layer, array, axes, channel, place, start, spacing, region, layer.name)
+        spacing = size[-len(spatial_axes(axes)) :] if size is not None and unit == MICROMETRE else None
+
+        def place() -> Frame:
+            whole = frame().named()
+            return (whole.flat() if is_flat else whole).at(start)
+
+        return Selection(layer, array, axes, self.wanted_channel(), place, start, spacing, region, layer.name)
 
     def wanted_channel(self) -> Channel:
         """The channel that the network sees, or all."""
@@ -334,6 +342,11 @@ class ImageInput(QWidget):
         axes = self.axes.text().upper()
         shape = array_of(self.layer).shape if self.layer is not None else ()
         return int(shape[axes.index(letter)]) if letter in axes and len(axes) == len(shape) else 1
+
+    def _is_flat(self) -> bool:
+        """Whether the depth of the image is a single plane, which the model takes for a flat image."""
+        is_plane = "Z" in self.axes.text() and self._length("Z") == 1
+        return is_plane and self.model is not None and self.model.ndim == 2
 
     def _list_channels(self, *_: object) -> None:
         n = self._length("C")

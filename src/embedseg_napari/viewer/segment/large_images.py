@@ -139,12 +139,13 @@ class LargeImages(QWidget):
             stop.append(min(high, sizes[letter]))
         n_frames = sizes.get("T", 1)
         frame = min(max(round(at["T"]), 0), n_frames - 1) if "T" in at else 0
-        letters = ordered(source.axes).replace("T", "")
+        letters = "".join(letter for letter in ordered(source.axes) if letter == "C" or letter in space)
         whole = source.followed_frame(level)
 
         def place() -> Frame:
             frame = whole()
             frame = frame.without("T") if "T" in frame.axes else frame
+            frame = frame if "Z" in space else frame.flat()
             return frame.at(_along(frame.axes, space, start))
 
         name = f"{source.layer.name} view"

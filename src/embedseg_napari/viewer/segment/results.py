@@ -269,6 +269,10 @@ class ResultLayers:
     def _show_seeds(self, result: Result, known: tuple[NDArray[np.float32], tuple[int, ...]] | None) -> None:
         seed_map = seed_map_of(result.segmentation)
         if seed_map is None:
+            # That of an earlier run would be taken for this one's.
+            if is_shown(self.viewer, result.seed_map):
+                self.viewer.layers.remove(result.seed_map)
+            result.seed_map = None
             return
         start = result.selection.start
         result.seeds = (seed_map, start) if known is None else pasted(known, (seed_map, start))

@@ -94,7 +94,7 @@ class RunSettings(QObject):
         self._warm_up()
 
     def suggest_model(self, layer: Image | None) -> None:
-        """Take a model of volumes for a layer that says it is one, of stained tissue for light colours, and back."""
+        """Take a model of volumes for planes that say they are one, of stained tissue for light colours, and back."""
         if layer is None:
             return
         try:
@@ -105,7 +105,8 @@ class RunSettings(QObject):
         if not picture.axes_guessed or layer.rgb or array_of(layer).ndim == 2:
             is_one = layer.rgb or "C" not in picture.axes
             n_channels = 3 if layer.rgb and _is_light(layer) else 1 if is_one else None
-            self.model.suggest(3 if "Z" in picture.axes else 2, n_channels)
+            sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
+            self.model.suggest(3 if sizes.get("Z", 1) > 1 else 2, n_channels)
 
     def fitting(self, letter: str) -> str:
         """Name of the model that fits a stack whose planes are depth, time or channels."""
@@ -140,6 +141,14 @@ class RunSettings(QObject):
         own = {"tta": self.tta.isChecked(), "scale": self.scale.value(), "find_scale": self.find_scale.isChecked()}
         return {**self.thresholds.of_next_run(), **own}
 
+    def for_others(self) -> dict[str, Any]:
+        """Model, device and changes for other images than the chosen one, whose own scale is none of them."""
+        changes = self.changes()
+        if self._scale_of is not None:
+            _, changes["scale"], changes["find_scale"] = self._scale_of
+        model = None if self.model.fault else self.model.path
+        return {"model": model, "device": self.device.currentText(), "changes": changes}
+
     def take_up(self) -> None:
         """Begin where the person left off."""
         kept = LAST_USED.read()
@@ -162,10 +171,7 @@ class RunSettings(QObject):
 
     def keep(self) -> None:
         """Remember what is used."""
-        changes = self.changes()
-        if self._scale_of is not None:
-            _, changes["scale"], changes["find_scale"] = self._scale_of
-        LAST_USED.keep(model=str(self.model.path), device=self.device.currentText(), changes=changes)
+        LAST_USED.keep(**self.for_others() | {"model": str(self.model.path)})
 
     def close_down(self) -> None:
         """Load nothing any more, and follow the list of models no longer."""

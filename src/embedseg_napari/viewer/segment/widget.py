@@ -79,7 +79,7 @@ class SegmentWidget(DockPanel):
         self.next = NextSteps(self.results, self.open_beside)
         self.runs = SegmentRuns(viewer, self.image, self.settings, self.large, self.results, self.advice, self.controls)
         self.crossing = CrossingBox(viewer, self.results, self.runs.doubts)
-        self.batch = BatchPanel(self.batch_settings)
+        self.batch = BatchPanel(self.settings.for_others)
         self.drops = DropQueue(viewer, self)
         StoreDrop(self, viewer)
         self._lay_out()
@@ -352,32 +352,20 @@ class SegmentWidget(DockPanel):
     def _show_state(self, *_: object, keep_status: bool = False) -> None:
         is_running = self.current is not None
         found = self._problem()
-        image = self.image
-        place = self.large.place
+        image, place = self.image, self.large.place
         own = (image.layer_box.native, image.axes, image.voxel, image.channel, image.shapes_box.native, self.model.box)
         for field in (*own, place.kind, place.name, place.place):
             frame_wrong(field, found is not None and found[0] is field and not is_running)
         self.run_button.setEnabled(not is_running and found is None)
         self.run_button.setToolTip(found[1] if found is not None else "Segment the image with the model.")
-        self.image.setEnabled(not is_running)
-        self.large.setEnabled(not is_running)
-        self.correct.setEnabled(not is_running)
-        self._show_ways_on()
-        for widget in (self.threshold_box, self.threshold_box.ways_back):
+        for widget in (image, self.large, self.correct, self.threshold_box, self.threshold_box.ways_back):
             widget.setEnabled(not is_running)
+        self._show_ways_on()
         if not is_running and not (keep_status and found is None):
             self.controls.say(found[1] if found is not None else "", is_wrong=found is not None)
 
     def _say_count(self, suffix: str) -> None:
         self.controls.say(result_words(self.results, suffix))
-
-    def batch_settings(self) -> dict[str, Any]:
-        """What a batch takes over from the panel."""
-        return {
-            "model": self.model.path if not self.model.fault else None,
-            "device": self.device.currentText(),
-            "changes": self.settings.changes(),
-        }
 
     def scene(self) -> Scene | None:
         """What was found last, on its image."""

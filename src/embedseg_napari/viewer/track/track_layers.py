@@ -12,10 +12,9 @@ from embedseg_napari.core.tracking.run import tracking
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.viewer.camera import go_to, screen_pixels
-from embedseg_napari.viewer.file_metadata import axis_labels
-from embedseg_napari.viewer.labelled_images import labelled_picture
-from embedseg_napari.viewer.layers import FOUND, LINES, RESULT, SEGMENTED, TRACKED, array_of, named_axes, picture_of
-from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, spatial_frame
+from embedseg_napari.viewer.labelled_images import labelled_picture, labels_picture, without_channel
+from embedseg_napari.viewer.layers import FOUND, LINES, RESULT, SEGMENTED, TRACKED, named_axes
+from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, layer_frame
 from embedseg_napari.viewer.stage import stage_of
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.files.picture import Picture
     from embedseg_napari.core.tracking.run import FrameLinked
     from embedseg_napari.core.tracking.tracks import Tracks
+    from embedseg_napari.viewer.result_layers import Frame
 
 CHOSEN = "embedseg-chosen"
 """What the metadata of the layer of chosen objects say."""
@@ -35,6 +35,8 @@ RING, AROUND = 24, 1.6
 """Least pixels of the screen across the ring that marks an object, and how much wider than the object it is."""
 LINE = 0.08
 """Width of its line, as a part of that: the object stays in sight."""
+MOST_AXES = 4
+"""Of layers over which napari draws lines."""
 COLORS = ("#ffd54f", "#4fc3f7")
 """Of the object that was chosen first, and of the other one."""
 
@@ -47,11 +49,15 @@ def movie_of(labels: Labels, image: Image | None) -> tuple[Picture, Picture | No
     DataError
         If time is not the first axis, or the axes do not fit.
     """
-    picture = picture_of(labels, 3 if labels.ndim == 4 else 2)
+    picture = labels_picture(labels, 3 if labels.ndim == 4 else 2)
     if not picture.axes.startswith("T"):
         raise DataError(
             f"{labels.name}: has the axes {picture.axes}, and time must be the first; choose the labels of a "
             "time-lapse, or name the first axis t (right click on the dimension sliders)."
+        )
+    if picture.array.ndim < labels.ndim and not isinstance(picture.array, np.ndarray):
+        raise DataError(
+            f"{labels.name}: labels of a large image with channels are tracked by embedseg track; give it their file."
         )
     return picture, None if image is None else labelled_picture(image, labels, FRAMES)
 
@@ -92,33 +98,36 @@ class TrackLayers:
         self.marks: Points | None = None
         self.source: Labels | None = None
         self.tracks: Tracks | None = None
+        self._tracked: Any = None
+        """Numbers of the tracks, T(Z)YX in the order of the layer."""
+        self._frame: Frame | None = None
 
     def show(self, source: Labels, tracks: Tracks, tracked: Any) -> None:
         """Show new tracks of a layer instead of it."""
         self.remove()
-        self.source, self.tracks = source, tracks
-        place = spatial_frame(source, tracks.axes).options()
-        if not named_axes(source.axis_labels, source.ndim):
-            # What was linked has frames, which the layer did not say.
-            place["axis_labels"] = axis_labels(tracks.axes)
+        self.source, self.tracks, self._tracked = source, tracks, tracked
+        # What was linked has frames, which the layer may not have said.
+        self._frame = layer_frame(source, named_axes(source.axis_labels, source.ndim) or tracks.axes).named()
+        place, axes = self._frame.options(), self._frame.axes
         image = {key: value for key, value in source.metadata.items() if key == SEGMENTED}
         options = {"metadata": {RESULT: FOUND, TRACKED: True, **image}, **place}
         self.labels = add_beside(
             self.viewer,
             self.viewer.add_labels,
-            tracked,
+            np.expand_dims(tracked, axes.index("C")) if "C" in axes else tracked,
             f"{source.name} tracked",
             {**options, "opacity": source.opacity},
         )
         # What is painted here would be lost; pixels are corrected in the layer that was tracked.
         self.labels.editable = False
-        self.lines = add_beside(
-            self.viewer,
-            self.viewer.add_tracks,
-            _lines(tracks),
-            f"{source.name} tracks",
-            {**options, "metadata": {RESULT: LINES, **image}, "graph": tracks.graph(), "tail_length": 10},
-        )
+        if source.ndim <= MOST_AXES:
+            self.lines = add_beside(
+                self.viewer,
+                self.viewer.add_tracks,
+                self._lines(tracks),
+                f"{source.name} tracks",
+                {**options, "metadata": {RESULT: LINES, **image}, "graph": tracks.graph(), "tail_length": 10},
+            )
         self.marks = add_beside(
             self.viewer,
             self.viewer.add_points,
@@ -142,11 +151,12 @@ class TrackLayers:
         assert self.tracks is not None
         assert self.source is not None
         assert self.labels is not None
-        data = self.labels.data
+        data = self._tracked
         if isinstance(data, np.ndarray):
             changed = np.unique(tracks.frame[self.tracks.track != tracks.track]).tolist()
             # All of them, before any is shown.
-            frames = {t: tracks.relabel(np.asarray(array_of(self.source)[t]), t) for t in changed}
+            linked = without_channel(self.source)[0]
+            frames = {t: tracks.relabel(np.asarray(linked[t]), t) for t in changed}
             for t, frame in frames.items():
                 data[t] = frame
         else:
@@ -154,12 +164,12 @@ class TrackLayers:
         self.tracks = tracks
         self.labels.refresh()
         # Napari does not see what changes in place; a sample or measurements of these labels are out of date.
-        self.labels.events.data(value=data)
+        self.labels.events.data(value=self.labels.data)
         if is_shown(self.viewer, self.lines):
             assert self.lines is not None
             # A graph of tracks that are no longer there would be refused.
             self.lines.graph = {}
-            self.lines.data = _lines(tracks)
+            self.lines.data = self._lines(tracks)
             self.lines.graph = tracks.graph()
 
     def mark(self, rows: Sequence[int]) -> None:
@@ -167,7 +177,7 @@ class TrackLayers:
         if self.tracks is None or not is_shown(self.viewer, self.marks):
             return
         assert self.marks is not None
-        self.marks.data = _places(self.tracks)[list(rows)]
+        self.marks.data = self._places(self.tracks)[list(rows)]
         if rows:
             # Around an object, and to be seen however small that is on the screen.
             least = screen_pixels(self.viewer, RING) / abs(self.marks.scale[-1])
@@ -199,7 +209,7 @@ class TrackLayers:
     def go_to(self, row: int) -> None:
         """Bring an object into view."""
         if self.tracks is not None and self.labels is not None:
-            middle = _places(self.tracks)[row]
+            middle = self._places(self.tracks)[row]
             # A box around a ball of its size.
             radius = np.append(0, np.full(len(middle) - 1, self._widths([row])[0] / 2))
             go_to(self.viewer, self.labels, middle, middle - radius, middle + radius)
@@ -218,17 +228,16 @@ class TrackLayers:
     def forget(self) -> None:
         """Leave the layers to the user, without marks; they are updated no more."""
         marks = self.marks
-        self.labels = self.lines = self.marks = self.source = self.tracks = None
+        self.labels = self.lines = self.marks = self.source = self.tracks = self._tracked = None
         if marks is not None and is_shown(self.viewer, marks):
             self.viewer.layers.remove(marks)
 
+    def _places(self, tracks: Tracks) -> np.ndarray:
+        """Where objects lie, in pixels of the layer."""
+        assert self._frame is not None
+        return self._frame.coordinates(np.concatenate([tracks.frame[:, None], tracks.centroid], axis=1))
 
-def _places(tracks: Tracks) -> np.ndarray:
-    """Where objects lie, T(Z)YX in pixels."""
-    return np.concatenate([tracks.frame[:, None], tracks.centroid], axis=1)
-
-
-def _lines(tracks: Tracks) -> np.ndarray:
-    """The rows of a Tracks layer."""
-    order = np.lexsort((tracks.frame, tracks.track))
-    return np.concatenate([tracks.track[:, None], _places(tracks)], axis=1)[order]
+    def _lines(self, tracks: Tracks) -> np.ndarray:
+        """The rows of a Tracks layer."""
+        order = np.lexsort((tracks.frame, tracks.track))
+        return np.concatenate([tracks.track[:, None], self._places(tracks)], axis=1)[order]

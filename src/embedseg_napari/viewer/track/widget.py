@@ -15,7 +15,8 @@ from embedseg_napari.core.tracking.run import MAX_GAP
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.track import TrackJob, words_of
-from embedseg_napari.viewer.layers import TRACKED, array_of, file_of
+from embedseg_napari.viewer.labelled_images import without_channel
+from embedseg_napari.viewer.layers import TRACKED, file_of
 from embedseg_napari.viewer.track.correct_box import CorrectBox
 from embedseg_napari.viewer.track.track_layers import TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
@@ -200,6 +201,8 @@ class TrackWidget(LabelsPanel):
         n_lost = self.correct.take(tracks, corrections)
         assert self.correct.corrected is not None
         words = [_words(self.correct.corrected.tracks)]
+        if self.layers.lines is None:
+            words.append("Napari draws no lines over five axes; track labels of a single channel to see them.")
         if corrections:
             words.append(f"Corrections made again: {len(corrections) - n_lost} of {len(corrections)}.")
         self.controls.say(" ".join(words), bool(n_lost))
@@ -225,7 +228,7 @@ class TrackWidget(LabelsPanel):
         corrected, source = self.correct.corrected, self.layers.source
         if corrected is None or source is None or self.controls.current is not None:
             return
-        tracks, labels = corrected.tracks, array_of(source)
+        tracks, labels = corrected.tracks, without_channel(source)[0]
 
         def run(should_stop: Callable[[], bool]) -> Generator[None, None, None]:
             write_tracks(tracks, labels, folder, format, should_stop=should_stop)

@@ -130,13 +130,13 @@ class TrainingSettings(QWidget):
         """Start from a model file, or with None from a new network; the reason is shown until another is chosen."""
         self.is_start_chosen = True
         if path is not None and path not in self.paths:
-            # Also one that does not fit: the panel says why.
-            self._asked = path.resolve()
             try:
-                path = models.remember(path, is_wanted=False).path
+                path = self._asked = models.remember(path, is_wanted=False).path
             except EmbedSegError as error:
                 report_error(error)
                 path = None
+            # Also one that does not fit: the panel says why.
+            self.list_models()
         self._show_start(path, why)
         self.changed.emit()
 

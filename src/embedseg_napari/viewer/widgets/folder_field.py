@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
@@ -49,8 +50,7 @@ class FolderField(QWidget):
             self.edit.setText(folder)
 
     def _check(self) -> None:
-        is_wrong = bool(self.edit.text().strip()) and not self.path().is_dir()
-        frame_wrong(self.edit, is_wrong)
+        frame_wrong(self.edit, bool(self.edit.text().strip() and self.fault()))
         self.changed.emit()
 
     def path(self) -> Path:
@@ -61,4 +61,5 @@ class FolderField(QWidget):
         """Why it cannot be used; empty if it can."""
         if not self.edit.text().strip():
             return f"Choose the {self.title.lower()}."
-        return "" if self.path().is_dir() else f"{self.path()}: there is no such folder."
+        # Unlike a `Path`, this takes a place that cannot be reached for one where nothing is.
+        return "" if os.path.isdir(self.path()) else f"{self.path()}: there is no such folder."
