@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from embedseg_napari.core.large.run_folder import RunFolder
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.large.dry_run import dry_run
 from embedseg_napari.jobs.large.plan import LargeJob
-from embedseg_napari.jobs.large.run import BlockFinished, BlocksStarted
+from embedseg_napari.jobs.large.run import BlockFinished, BlocksStarted, Finishing
 from embedseg_napari.jobs.large.run import predict_large as run
 
 MODEL = "nuclei-2d"
@@ -280,6 +281,52 @@ def test_two_programs_on_the_same_run_leave_the_final_labels(job, store):
     assert any("another program has done the rest" in event.text for event in events if isinstance(event, Message))
     np.testing.assert_array_equal(labels_of(store), labels_of(store, "alone"))
     assert not (store / "labels" / ".embedseg.run").exists()
+
+
+@pytest.mark.parametrize("is_through", [True, False])
+def test_a_run_in_whose_place_another_was_begun_leaves_that_alone(job, store, is_through):
+    other = replace(job, changes={"precision": "float32", "seed_threshold": 0.6})
+    drain(run(replace(other, name="alone"), never))
+    going = run(job, never)
+    for event in going:
+        if isinstance(event, BlockFinished):
+            break
+    listener, should_stop = stop_after(99 if is_through else 2)
+    drain(run(replace(other, overwrite=True), should_stop), listener)
+    events = []
+    with pytest.raises(DataError, match="begun these labels anew"):
+        drain(going, events.append)
+    assert not any(isinstance(event, Message) for event in events)
+    drain(run(other, never))
+    np.testing.assert_array_equal(labels_of(store), labels_of(store, "alone"))
+    assert not (store / "labels" / ".embedseg.run").exists()
+
+
+def test_a_run_is_not_taken_away_while_its_labels_are_written(job, store):
+    going = run(job, never)
+    for event in going:
+        if isinstance(event, Finishing):
+            break
+    other = replace(job, changes={"precision": "float32", "seed_threshold": 0.6}, overwrite=True)
+    with pytest.raises(DataError, match="close it there first"):
+        drain(run(other, never))
+    assert drain(going).is_finished
+    assert drain(run(other, never)).is_finished
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(job, store):
+    listener, should_stop = stop_after(3)
+    drain(run(job, should_stop), listener)
+    folder = store / "labels" / ".embedseg.run"
+    record = json.loads((folder / "run.json").read_text())
+    of_run = folder / "blocks" / record.pop("token")
+    for part in of_run.iterdir():
+        part.rename(folder / "blocks" / part.name)
+    of_run.rmdir()
+    (folder / "run.json").write_text(json.dumps(record))
+    events = []
+    assert drain(run(job, never), events.append).is_finished
+    assert next(event for event in events if isinstance(event, BlocksStarted)).n_done == 3
 
 
 def test_a_name_that_labels_cannot_have_is_refused_before_any_work(job):

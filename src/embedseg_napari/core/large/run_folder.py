@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Self
+from uuid import uuid4
 
 import numpy as np
 from pydantic import Field
@@ -76,6 +77,8 @@ class RunRecord(Settings):
     version: Annotated[int, Field(ge=1, le=1)] = 1
     signature: Annotated[str, Field(max_length=200)]
     """Stands for the model and all that decides on labels."""
+    token: Annotated[str, Field(pattern="^[0-9a-f]{0,32}$")] = ""
+    """Tells this run from all others that are ever begun in its place; those of earlier versions have none."""
     model: str
     """Name or file."""
     image: str
@@ -116,10 +119,12 @@ class RunFolder:
     ----------
     path : Path
         Need not exist.
+    token : str
+        Of the run whose blocks are meant, as its record says.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, token: str = "") -> None:
+        self.path, self.token = path, token
 
     def begin(self, record: RunRecord) -> RunRecord:
         """Write what the run is, or find that it is the one begun before, by whatever process.
@@ -129,6 +134,7 @@ class RunFolder:
         DataError
             If another run was begun here, or nothing can be written.
         """
+        record = record.model_copy(update={"token": uuid4().hex})
         try:
             write_text(self.path / RECORD, record.model_dump_json(indent=1), overwrite=False)
         except AlreadyExists:
@@ -162,8 +168,24 @@ class RunFolder:
         """Whether there is a run of this signature; one that cannot be read is none."""
         try:
             return self.record().signature == signature
-        except (DataError, SettingsError):
+        except DataError:
             return False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the run that was begun here last is the one of the token, and not through."""
+        try:
+            return self.record().token == self.token
+        except DataError:
+            return False
+
+    def gone(self) -> DataError:
+        """What is said to whoever wants to go on with a run that is not there."""
+        return DataError(
+            f"{self.path}: this run is no longer there, with what was done; its disk was taken away, or another "
+            "program has begun these labels anew (--overwrite). Run it again where it is, or with another name for the "
+            "labels (--name, or --output)."
+        )
 
     def record(self) -> RunRecord:
         """What the run is.
@@ -182,8 +204,8 @@ class RunFolder:
             raise DataError(f"{path}: cannot be read ({error}); start anew with --overwrite.") from error
 
     def block_file(self, number: int) -> Path:
-        """Where the result of a block is."""
-        return self.path / "blocks" / f"{number // 1000:04}" / f"{number:07}.npz"
+        """Where the result of a block is; a run that was begun in the place of another has none of its blocks."""
+        return self.path / "blocks" / self.token / f"{number // 1000:04}" / f"{number:07}.npz"
 
     def has(self, number: int) -> bool:
         """Whether a block is done; a file that ends too early is that of none."""

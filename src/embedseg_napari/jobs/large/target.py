@@ -66,10 +66,16 @@ class Target:
 
     @property
     def run(self) -> RunFolder:
-        """What the run has done so far, beside the labels."""
+        """Whatever run was begun here."""
         from embedseg_napari.core.large.run_folder import RunFolder
 
         return RunFolder(self.run_folder)
+
+    def run_of(self, record: RunRecord) -> RunFolder:
+        """The run of a record, with what it has done so far, beside the labels."""
+        from embedseg_napari.core.large.run_folder import RunFolder
+
+        return RunFolder(self.run_folder, record.token)
 
     def signature(self) -> str | None:
         """That of the run which made the labels that are there; empty if none did, None if there are none."""
