@@ -20,7 +20,7 @@ from embedseg_napari.core.files.documents import parse_json, read_text
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
 from embedseg_napari.core.files.ngff import find_group, names_of_labels
 from embedseg_napari.core.files.zarr_image import check_array, is_store, open_zarr
-from embedseg_napari.core.stores.description import group_attributes, label_attributes
+from embedseg_napari.core.stores.description import group_attributes, label_attributes, seen_from
 from embedseg_napari.core.stores.levels import Pyramid, pyramid_like, pyramid_of
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def create_labels(
         require_replaceable(place)
         target, version = place, version or "0.5"
         # A source of another version is none that readers can open.
-        source = Path(os.path.relpath(like.path, place)).as_posix() if like.ngff == version else None
+        source = seen_from(place, like.path) if like.ngff == version else None
     else:
         require_name(name)
         group = find_group(place) if is_store(place) else None
