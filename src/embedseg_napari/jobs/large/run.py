@@ -152,6 +152,7 @@ def _segment(
             target.clear()
     elif report is not None:
         target.clear()
+        target.require_table()
         yield Message(f"{target.labels} is complete already; nothing is left to do.")
         return _result(target, report)
     if words := missing_words(*opened.missing):
@@ -159,6 +160,9 @@ def _segment(
     record = yield from begin(job, opened, workers, should_stop)
     run = target.run_of(record)
     store = target.create(opened.image, record, job.overwrite, anew=report is not None)
+    if job.overwrite:
+        # What is gone on with later may replace it as well.
+        target.claim_table(overwrite=True)
     every, missing = range(len(record.grid)), set(missing_blocks(run, record))
     wanted = [] if job.finish else [number for number in shared(every, job.part) if number in missing]
     yield BlocksStarted(len(every), len(every) - len(missing), len(wanted), target.labels)
@@ -175,6 +179,7 @@ def _segment(
                 if not run.is_begun:
                     # A block may have been saved after the other program had cleared all away.
                     target.clear()
+                target.require_table()
                 yield Message(f"{target.labels}: another program has done the rest.")
                 return _result(target, report)
             if not is_there:
@@ -190,7 +195,7 @@ def _segment(
                 continue
             with holding(run.path, "run"):
                 if run.is_there:
-                    result = yield from _finish(opened, record, store, should_stop)
+                    result = yield from _finish(job, opened, record, store, should_stop)
                     recipe = recipe_of_run(job, opened.image, opened.model, target, record, result.n_objects)
                     target.complete({name: getattr(result, name) for name in REPORTED}, recipe)
                     return result
@@ -298,7 +303,7 @@ def _told(event: BlockDone, done: int, n: int, opened: Opened, record: RunRecord
 
 
 def _finish(
-    opened: Opened, record: RunRecord, store: LabelStore, should_stop: Callable[[], bool]
+    job: LargeJob, opened: Opened, record: RunRecord, store: LabelStore, should_stop: Callable[[], bool]
 ) -> Generator[Finishing, None, LargeResult]:
     """Write labels, smaller levels and table from what the blocks found; it can be begun again at any time."""
     from embedseg_napari.core.large.numbering import Numbering
@@ -317,6 +322,7 @@ def _finish(
         if should_stop():
             raise Stopped("The run was stopped.")
         yield Finishing(len(grid) + round(done / of * len(grid)), 2 * len(grid))
+    target.claim_table(job.overwrite)
     write_parts(target.table, _table(numbering, opened, record))
     report = {
         "n_blocks": len(grid),
