@@ -122,7 +122,7 @@ def test_a_pyramid_is_gone_on_with_after_a_stop(tmp_path):
     run = build_pyramid(pickle.loads(pickle.dumps(store)))
     next(run)
     run.close()
-    list(build_pyramid(open_labels(store.folder), redo=False))
+    list(build_pyramid(open_labels(store.folder)))
     np.testing.assert_array_equal(store.image(1)[...], LABELS[::2, ::2])
 
 
