@@ -171,7 +171,7 @@ def _segment(
             yield from _show_done(opened, record, store, sorted(set(every) - missing), should_stop)
         yield from _work(job, opened, record, wanted, store, workers, should_stop)
         while True:
-            # Whoever is through notes it in the labels before the run goes.
+            # Whoever is through notes it in the labels before the run goes; so the labels are asked last.
             is_there = run.is_there
             n_missing = len(missing_blocks(run, record))
             report = target.report() if target.signature() == sign else None
@@ -186,7 +186,7 @@ def _segment(
                 raise run.gone()
             if job.part is not None and not job.finish:
                 return LargeResult(target.labels, target.table, len(record.grid), n_missing)
-            require_all(run, record)
+            require_all(n_missing, record)
             if occupied(run.path, "run"):
                 if should_stop():
                     raise Stopped("The run was stopped.")

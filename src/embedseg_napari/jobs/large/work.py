@@ -212,7 +212,7 @@ def missing_blocks(folder: RunFolder, record: RunRecord) -> list[int]:
     return [number for number in range(len(record.grid)) if not folder.has(number)]
 
 
-def require_all(folder: RunFolder, record: RunRecord) -> None:
+def require_all(n_missing: int, record: RunRecord) -> None:
     """Refuse to finish what is not done.
 
     Raises
@@ -220,8 +220,8 @@ def require_all(folder: RunFolder, record: RunRecord) -> None:
     DataError
         Saying how much is missing.
     """
-    n = len(missing_blocks(folder, record))
-    if n:
+    if n_missing:
         raise DataError(
-            f"{n} of {count(len(record.grid), 'block')} not done yet; run the missing parts (--part), then --finish."
+            f"{n_missing} of {count(len(record.grid), 'block')} not done yet; run the missing parts (--part), then "
+            "--finish."
         )
