@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from uuid import uuid4
 
@@ -15,7 +16,7 @@ from embedseg_napari.core.config import PredictionConfig  # noqa: TC001 (setting
 from embedseg_napari.core.config.limits import RunEngine  # noqa: TC001 (likewise)
 from embedseg_napari.core.data.normalization import Scaling
 from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
-from embedseg_napari.core.files.atomic import write_atomically, write_text
+from embedseg_napari.core.files.atomic import version_of, write_atomically, write_text
 from embedseg_napari.core.files.documents import parse_json, read_text
 from embedseg_napari.core.large.block_objects import BlockResult, row_type
 from embedseg_napari.core.large.grid import BlockGrid
@@ -174,8 +175,9 @@ class RunFolder:
     @property
     def is_there(self) -> bool:
         """Whether the run that was begun here last is the one of the token, and not through."""
+        version = version_of(self.path / RECORD)
         try:
-            return self.record().token == self.token
+            return version is not None and _token_of(self.path, version) == self.token
         except DataError:
             return False
 
@@ -272,3 +274,9 @@ class RunFolder:
     def _damaged(self, number: int, why: object) -> DataError:
         path = self.block_file(number)
         return DataError(f"{path}: cannot be read ({why}); delete it and run again, and this block is done anew.")
+
+
+@lru_cache(maxsize=8)
+def _token_of(path: Path, version: tuple[int, ...]) -> str:
+    """The token of the run in a folder, read once for each version of its record: that of a long movie is large."""
+    return RunFolder(path).record().token
