@@ -96,7 +96,7 @@ def test_ctrl_c_of_a_terminal_stops_workers_without_a_traceback(store, tmp_path)
             [*command, "--workers", "2", "--all-blocks"], stdout=output, stderr=output, start_new_session=True
         )
         try:
-            while not list(store.glob("labels/.embedseg.run/blocks/*/*.npz")) and running.poll() is None:
+            while not list(store.glob("labels/.embedseg.run/blocks/**/*.npz")) and running.poll() is None:
                 time.sleep(0.05)
             os.killpg(running.pid, signal.SIGINT)
             running.wait(60)

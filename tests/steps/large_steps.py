@@ -15,6 +15,7 @@ from embedseg_napari.core.large.run_folder import FrameScale, RunFolder, RunReco
 from embedseg_napari.core.large.segment_block import segment_block
 from embedseg_napari.core.large.whole_image import measure_whole
 from embedseg_napari.core.model.model import Model
+from embedseg_napari.jobs.large.run import BlockFinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,6 +128,12 @@ def numbered(record: RunRecord, folder: RunFolder) -> tuple[np.ndarray, Numberin
         block = record.grid.block(number)
         out[(block.frame, *block.core.slices)] = numbering.numbers(number)[folder.load(block).labels]
     return out, numbering
+
+
+def stop_after(n):
+    """A listener and a stop that becomes true after so many blocks."""
+    seen = []
+    return lambda event: seen.append(event) if isinstance(event, BlockFinished) else None, lambda: len(seen) >= n
 
 
 def same_but_for_numbers(one: np.ndarray, other: np.ndarray) -> bool:

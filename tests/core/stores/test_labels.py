@@ -94,6 +94,21 @@ def test_a_new_store_keeps_frames_apart_and_pixel_sizes(tmp_path):
     np.testing.assert_array_equal(open_image(store.folder, 1)[...], picture.array[:, ::2, ::2])
 
 
+def test_a_new_store_on_another_drive_names_no_source(tmp_path, monkeypatch):
+    path = write_store(tmp_path / "im.zarr", np.ones((300, 200), np.uint8))
+
+    def other_drive(*_):
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    with monkeypatch.context() as windows:
+        windows.setattr("os.path.relpath", other_drive)
+        image = open_image(path)
+        store = create_labels(tmp_path / "labels.ome.zarr", image, block=(128, 128))
+    said = json.loads((store.folder / "zarr.json").read_text())["attributes"]["ome"]["image-label"]
+    assert "source" not in said
+    validate(store.folder)
+
+
 def test_levels_keep_thin_volumes_as_deep_as_they_are(tmp_path):
     path = write_store(tmp_path / "im.zarr", np.ones((6, 600, 500), np.uint8), "zyx", spacing=0.2)
     store = create_labels(path, open_image(path), name="nuclei", block=(6, 256, 256))
@@ -107,7 +122,7 @@ def test_a_pyramid_is_gone_on_with_after_a_stop(tmp_path):
     run = build_pyramid(pickle.loads(pickle.dumps(store)))
     next(run)
     run.close()
-    list(build_pyramid(open_labels(store.folder), redo=False))
+    list(build_pyramid(open_labels(store.folder)))
     np.testing.assert_array_equal(store.image(1)[...], LABELS[::2, ::2])
 
 

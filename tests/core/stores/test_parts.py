@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import zarr
@@ -34,6 +36,39 @@ def test_levels_of_parts_are_those_of_the_whole(store):
     list(build_pyramid(store))
     for level, part in enumerate(levels):
         np.testing.assert_array_equal(np.asarray(store.array(level)[...]), part)
+
+
+def describe(store, steps) -> None:
+    """Let a label image say other pixel sizes of its levels, or none."""
+    file = next(one for one in (store.folder / "zarr.json", store.folder / ".zattrs") if one.exists())
+    said = json.loads(file.read_text())
+    image = (said["attributes"]["ome"] if file.name == "zarr.json" else said)["multiscales"][0]
+    for one, step in zip(image["datasets"], steps, strict=True):
+        del one["coordinateTransformations"]
+        if step is not None:
+            one["coordinateTransformations"] = [{"type": "scale", "scale": [step] * 2}]
+    file.write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize("steps", [(None, None, None), (0.5, 0.5, 0.5), (0, 0, 0)])
+def test_levels_whose_pixel_sizes_are_not_said_are_written_by_their_shapes(store, steps):
+    labels = np.random.default_rng(0).integers(0, 9, SHAPE).astype(np.uint32)
+    write_part(store, (0, 0), labels)
+    describe(store, steps)
+    assert store.factors == ((1, 1), (2, 2), (4, 4))
+    labels[33:90, 51:130] += 9
+    write_part(store, (33, 51), labels[33:90, 51:130])
+    for level in range(3):
+        np.testing.assert_array_equal(np.asarray(store.array(level)[...]), labels[:: 2**level, :: 2**level])
+
+
+def test_levels_that_are_smaller_by_no_whole_number_are_refused_before_anything_is_written(store):
+    kept = store.array().metadata.zarr_format
+    folder = str(store.folder / "1")
+    zarr.create_array(folder, shape=(100, 135), dtype=np.uint32, chunks=(64, 64), zarr_format=kept, overwrite=True)
+    with pytest.raises(DataError, match="not smaller by whole numbers"):
+        write_part(store, (0, 0), np.ones((20, 20), np.uint32))
+    assert not np.asarray(store.array()[...]).any()
 
 
 def last(events) -> WrittenPart:

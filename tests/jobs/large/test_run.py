@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from large_steps import blobs, labels_of, same_but_for_numbers, write_store
+from large_steps import blobs, labels_of, same_but_for_numbers, stop_after, write_store
 
 from embedseg_napari import load_model, predict_large
 from embedseg_napari.core.data.pairs import load_folder
@@ -20,16 +21,10 @@ from embedseg_napari.core.large.run_folder import RunFolder
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs.large.dry_run import dry_run
 from embedseg_napari.jobs.large.plan import LargeJob
-from embedseg_napari.jobs.large.run import BlockFinished, BlocksStarted
+from embedseg_napari.jobs.large.run import BlockFinished, BlocksStarted, Finishing
 from embedseg_napari.jobs.large.run import predict_large as run
 
 MODEL = "nuclei-2d"
-
-
-def stop_after(n):
-    """A listener and a stop that becomes true after so many blocks."""
-    seen = []
-    return lambda event: seen.append(event) if isinstance(event, BlockFinished) else None, lambda: len(seen) >= n
 
 
 def test_labels_and_table(store):
@@ -204,23 +199,6 @@ def test_other_settings_are_refused_and_overwriting_starts_anew(job):
         drain(run(replace(job, overwrite=True, part=(1, 2)), never))
 
 
-def test_labels_of_others_are_not_touched(job, store):
-    place = store / "labels" / "embedseg"
-    place.mkdir(parents=True)
-    (place / "mine").write_text("hours of work")
-    with pytest.raises(AlreadyExists, match="exists already"):
-        drain(run(job, never))
-    assert (place / "mine").read_text() == "hours of work"
-
-
-def test_a_table_of_others_is_not_touched(job, tmp_path):
-    table = tmp_path / "mine.csv"
-    table.write_text("hours of work")
-    with pytest.raises(AlreadyExists, match=r"mine.csv: exists already"):
-        drain(run(replace(job, table=table), never))
-    assert table.read_text() == "hours of work"
-
-
 def test_a_region_of_a_channel_and_every_frame_by_itself(tmp_path):
     frames = np.stack([blobs((96, 120), 20, seed, (4.0, 7.0)) for seed in range(2)])
     image = np.stack([np.zeros_like(frames), frames], 1)
@@ -293,6 +271,52 @@ def test_two_programs_on_the_same_run_leave_the_final_labels(job, store):
     assert not (store / "labels" / ".embedseg.run").exists()
 
 
+@pytest.mark.parametrize("is_through", [True, False])
+def test_a_run_in_whose_place_another_was_begun_leaves_that_alone(job, store, is_through):
+    other = replace(job, changes={"precision": "float32", "seed_threshold": 0.6})
+    drain(run(replace(other, name="alone"), never))
+    going = run(job, never)
+    for event in going:
+        if isinstance(event, BlockFinished):
+            break
+    listener, should_stop = stop_after(99 if is_through else 2)
+    drain(run(replace(other, overwrite=True), should_stop), listener)
+    events = []
+    with pytest.raises(DataError, match="begun these labels anew"):
+        drain(going, events.append)
+    assert not any(isinstance(event, Message) for event in events)
+    drain(run(other, never))
+    np.testing.assert_array_equal(labels_of(store), labels_of(store, "alone"))
+    assert not (store / "labels" / ".embedseg.run").exists()
+
+
+def test_a_run_is_not_taken_away_while_its_labels_are_written(job, store):
+    going = run(job, never)
+    for event in going:
+        if isinstance(event, Finishing):
+            break
+    other = replace(job, changes={"precision": "float32", "seed_threshold": 0.6}, overwrite=True)
+    with pytest.raises(DataError, match="close it there first"):
+        drain(run(other, never))
+    assert drain(going).is_finished
+    assert drain(run(other, never)).is_finished
+
+
+def test_a_run_that_an_earlier_version_began_goes_on(job, store):
+    listener, should_stop = stop_after(3)
+    drain(run(job, should_stop), listener)
+    folder = store / "labels" / ".embedseg.run"
+    record = json.loads((folder / "run.json").read_text())
+    of_run = folder / "blocks" / record.pop("token")
+    for part in of_run.iterdir():
+        part.rename(folder / "blocks" / part.name)
+    of_run.rmdir()
+    (folder / "run.json").write_text(json.dumps(record))
+    events = []
+    assert drain(run(job, never), events.append).is_finished
+    assert next(event for event in events if isinstance(event, BlocksStarted)).n_done == 3
+
+
 def test_a_name_that_labels_cannot_have_is_refused_before_any_work(job):
     events = []
     with pytest.raises(DataError, match="is no name for labels"):
@@ -309,22 +333,6 @@ def test_yes_and_no_are_values_as_well(tmp_path):
         found.append(labels_of(store))
     assert found[0].any()
     np.testing.assert_array_equal(*found)
-
-
-@pytest.mark.parametrize("place", ["cells.ome.zarr", "other.ome.zarr", "bare.zarr", "plain.zarr", "."])
-def test_images_and_other_things_are_never_replaced(job, store, tmp_path, place):
-    write_store(tmp_path / "other.ome.zarr", blobs((40, 40), 3))
-    write_store(tmp_path / "bare.zarr", blobs((40, 40), 3))
-    (tmp_path / "bare.zarr" / "zarr.json").unlink()
-    (tmp_path / "plain.zarr").mkdir()
-    (tmp_path / "plain.zarr" / "thesis.txt").write_text("much work")
-    before = sorted(tmp_path.rglob("*"))
-    output = tmp_path / place if place != "." else tmp_path.with_suffix(".zarr")
-    if place == ".":
-        output.symlink_to(tmp_path)
-    with pytest.raises(DataError, match="choose another"):
-        drain(run(replace(job, output=output, overwrite=True), never))
-    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_labels_are_no_image(job, store):

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import zarr
 from big_steps import IMAGE, in_one_go, labels_in, open_cells, small_blocks
+from store_steps import write_store
 from view_steps import turned
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.ngff import names_of_labels
+from embedseg_napari.core.runs import drain, never
+from embedseg_napari.jobs.large.annotated import write_accepted
 from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
 from embedseg_napari.viewer.large.annotated_part import LargePart, show_part
 
@@ -19,7 +22,7 @@ PANEL = "EmbedSeg: Label & Train"
 @pytest.fixture
 def panel(open_panel, monkeypatch):
     small_blocks(monkeypatch)
-    monkeypatch.setattr("embedseg_napari.viewer.large.annotated_part.MOST", {2: (200, 240)})
+    monkeypatch.setattr("embedseg_napari.viewer.large.annotated_part.MOST", {2: (200, 240), 3: (8, 200, 240)})
     return open_panel(PANEL)
 
 
@@ -128,12 +131,33 @@ def test_images_in_memory_are_annotated_whole(viewer, panel, qtbot):
 def annotated_part(viewer, panel, qtbot):
     """A part with one object of 100 pixels, accepted."""
     layers = annotate(panel, qtbot)
-    mine = np.zeros(layers.image.data.shape, np.int32)
-    mine[:10, :10] = 5
+    mine = np.zeros(layers.labels.data.shape, np.int32)
+    mine[..., :10, :10] = 5
     layers.labels.data = mine
     layers.accept([5])
     panel.annotation.count()
     return layers.image
+
+
+def test_a_part_of_a_store_that_napari_itself_opened_is_written(viewer, panel, tmp_path, qtbot):
+    path = write_store(tmp_path / "cells.ome.zarr", IMAGE[None, None, None], "tczyx", levels=2)
+    image = viewer.open(str(path), plugin="napari")[0]
+    assert image.data[0].ndim == 5
+    look_at(viewer, (150, 175), 1)
+    part = annotated_part(viewer, panel, qtbot)
+    panel.store.write_button.click()
+    qtbot.waitUntil(lambda: not panel.store.is_busy)
+    assert "1 new object" in panel.store.said.text()
+    made = labels_in(path, "annotated")
+    start = tuple(np.round(image.world_to_data(part.data_to_world((0,) * part.ndim))).astype(int))[-2:]
+    assert (made.sum(), made[(..., *start)].item()) == (100, 1)
+
+
+def test_a_part_of_an_image_of_other_axes_is_not_written(tmp_path):
+    path = write_store(tmp_path / "cells.ome.zarr", IMAGE, levels=2)
+    with pytest.raises(DataError, match="has other axes than the image that the part was cut out of"):
+        drain(write_accepted(path, "annotated", (0, 3, 4), np.ones((5, 5), int), [1], never))
+    assert names_of_labels(path) == ()
 
 
 def test_accepted_objects_are_written_from_the_saved_session(viewer, panel, tmp_path, qtbot):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import zipfile
 import zlib
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Self
+from uuid import uuid4
 
 import numpy as np
 from pydantic import Field
@@ -14,7 +16,7 @@ from embedseg_napari.core.config import PredictionConfig  # noqa: TC001 (setting
 from embedseg_napari.core.config.limits import RunEngine  # noqa: TC001 (likewise)
 from embedseg_napari.core.data.normalization import Scaling
 from embedseg_napari.core.errors import AlreadyExists, DataError, SettingsError
-from embedseg_napari.core.files.atomic import write_atomically, write_text
+from embedseg_napari.core.files.atomic import version_of, write_atomically, write_text
 from embedseg_napari.core.files.documents import parse_json, read_text
 from embedseg_napari.core.large.block_objects import BlockResult, row_type
 from embedseg_napari.core.large.grid import BlockGrid
@@ -76,6 +78,8 @@ class RunRecord(Settings):
     version: Annotated[int, Field(ge=1, le=1)] = 1
     signature: Annotated[str, Field(max_length=200)]
     """Stands for the model and all that decides on labels."""
+    token: Annotated[str, Field(pattern="^[0-9a-f]{0,32}$")] = ""
+    """Tells this run from all others that are ever begun in its place; those of earlier versions have none."""
     model: str
     """Name or file."""
     image: str
@@ -116,10 +120,12 @@ class RunFolder:
     ----------
     path : Path
         Need not exist.
+    token : str
+        Of the run whose blocks are meant, as its record says.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, token: str = "") -> None:
+        self.path, self.token = path, token
 
     def begin(self, record: RunRecord) -> RunRecord:
         """Write what the run is, or find that it is the one begun before, by whatever process.
@@ -129,6 +135,7 @@ class RunFolder:
         DataError
             If another run was begun here, or nothing can be written.
         """
+        record = record.model_copy(update={"token": uuid4().hex})
         try:
             write_text(self.path / RECORD, record.model_dump_json(indent=1), overwrite=False)
         except AlreadyExists:
@@ -162,8 +169,25 @@ class RunFolder:
         """Whether there is a run of this signature; one that cannot be read is none."""
         try:
             return self.record().signature == signature
-        except (DataError, SettingsError):
+        except DataError:
             return False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the run that was begun here last is the one of the token, and not through."""
+        version = version_of(self.path / RECORD)
+        try:
+            return version is not None and _token_of(self.path, version) == self.token
+        except DataError:
+            return False
+
+    def gone(self) -> DataError:
+        """What is said to whoever wants to go on with a run that is not there."""
+        return DataError(
+            f"{self.path}: this run is no longer there, with what was done; its disk was taken away, or another "
+            "program has begun these labels anew (--overwrite). Run it again where it is, or with another name for the "
+            "labels (--name, or --output)."
+        )
 
     def record(self) -> RunRecord:
         """What the run is.
@@ -182,8 +206,8 @@ class RunFolder:
             raise DataError(f"{path}: cannot be read ({error}); start anew with --overwrite.") from error
 
     def block_file(self, number: int) -> Path:
-        """Where the result of a block is."""
-        return self.path / "blocks" / f"{number // 1000:04}" / f"{number:07}.npz"
+        """Where the result of a block is; a run that was begun in the place of another has none of its blocks."""
+        return self.path / "blocks" / self.token / f"{number // 1000:04}" / f"{number:07}.npz"
 
     def has(self, number: int) -> bool:
         """Whether a block is done; a file that ends too early is that of none."""
@@ -250,3 +274,9 @@ class RunFolder:
     def _damaged(self, number: int, why: object) -> DataError:
         path = self.block_file(number)
         return DataError(f"{path}: cannot be read ({why}); delete it and run again, and this block is done anew.")
+
+
+@lru_cache(maxsize=8)
+def _token_of(path: Path, version: tuple[int, ...]) -> str:
+    """The token of the run in a folder, read once for each version of its record: that of a long movie is large."""
+    return RunFolder(path).record().token

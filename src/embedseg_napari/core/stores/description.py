@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.axes import SPATIAL
@@ -23,6 +25,14 @@ UNITS = {
     "m": "meter",
 }
 """Units as OME-Zarr names them."""
+
+
+def seen_from(folder: Path, place: Path) -> str | None:
+    """The way to a place as it is noted in a folder; None where there is none: on Windows, to another drive."""
+    try:
+        return Path(os.path.relpath(place, folder)).as_posix()
+    except ValueError:
+        return None
 
 
 def label_attributes(

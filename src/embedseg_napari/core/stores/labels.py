@@ -20,8 +20,8 @@ from embedseg_napari.core.files.documents import parse_json, read_text
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
 from embedseg_napari.core.files.ngff import find_group, names_of_labels
 from embedseg_napari.core.files.zarr_image import check_array, is_store, open_zarr
-from embedseg_napari.core.stores.description import group_attributes, label_attributes
-from embedseg_napari.core.stores.levels import Pyramid, pyramid_like, pyramid_of
+from embedseg_napari.core.stores.description import group_attributes, label_attributes, seen_from
+from embedseg_napari.core.stores.levels import Pyramid, factors_of, pyramid_like, pyramid_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +62,21 @@ class LabelStore:
 
     @property
     def factors(self) -> tuple[tuple[int, ...], ...]:
-        """Pixels of the full resolution that one of each level stands for, per axis."""
-        scales = self._group().scales
-        return tuple(tuple(round(own / full) for own, full in zip(scale, scales[0], strict=True)) for scale in scales)
+        """Pixels of the full resolution that one of each level stands for, per axis.
+
+        Raises
+        ------
+        DataError
+            If a level is missing, or not smaller by whole numbers.
+        """
+        group = self._group()
+        factors = factors_of([self.array(level).shape for level in range(len(group.levels))], group.scales)
+        if factors is None:
+            raise DataError(
+                f"{self.folder}: its smaller resolutions are not smaller by whole numbers, and a part of it cannot be "
+                "changed; make them anew in the program that wrote them, or copy its full resolution to a new store."
+            )
+        return tuple(factors)
 
     def array(self, level: int = 0) -> zarr.Array[Any]:
         """The array of a level, to be written and read by slices.
@@ -223,7 +235,7 @@ def create_labels(
         require_replaceable(place)
         target, version = place, version or "0.5"
         # A source of another version is none that readers can open.
-        source = Path(os.path.relpath(like.path, place)).as_posix() if like.ngff == version else None
+        source = seen_from(place, like.path) if like.ngff == version else None
     else:
         require_name(name)
         group = find_group(place) if is_store(place) else None

@@ -60,6 +60,32 @@ def pyramid_of(shape: tuple[int, ...], axes: str, spacing: Sequence[float] | Non
     return Pyramid(axes, tuple(_shape(shape, one) for one in factors), tuple(factors))
 
 
+def factors_of(shapes: Sequence[Sequence[int]], scales: Sequence[Sequence[float]]) -> list[tuple[int, ...]] | None:
+    """Pixels of the full resolution that one of each level stands for, per axis; None where they are no whole numbers.
+
+    Parameters
+    ----------
+    shapes, scales : sequence of sequence
+        Of each level: pixels, and their size as the store says. Where that does not fit the pixels, as where it says
+        nothing, each level is as much smaller than the one before as their shapes are.
+    """
+    if len(set(map(len, (*shapes, *scales)))) > 1:
+        return None
+    found = [(1,) * len(shapes[0])]
+    for level in range(1, len(shapes)):
+        factors = []
+        for full, before, n, first, own, so_far in zip(
+            shapes[0], shapes[level - 1], shapes[level], scales[0], scales[level], found[-1], strict=True
+        ):
+            said, seen = round(own / first) if first else 0, so_far * round(before / n)
+            fitting = [one for one in (said, seen) if one > 0 and full // one <= n <= -(-full // one)]
+            if not fitting:
+                return None
+            factors.append(fitting[0])
+        found.append(tuple(factors))
+    return found
+
+
 def _shape(shape: Sequence[int], factors: Sequence[int]) -> tuple[int, ...]:
     return tuple(-(-n // factor) for n, factor in zip(shape, factors, strict=True))
 

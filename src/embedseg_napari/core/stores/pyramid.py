@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.stores.labels import LabelStore
 
 
-def build_pyramid(store: LabelStore, *, redo: bool = True) -> Iterator[tuple[int, int]]:
+def build_pyramid(store: LabelStore) -> Iterator[tuple[int, int]]:
     """Make all levels below the full resolution by nearest neighbour; whole ids, never means of them.
 
     It can be stopped after any block, and started again.
@@ -20,9 +20,6 @@ def build_pyramid(store: LabelStore, *, redo: bool = True) -> Iterator[tuple[int
     ----------
     store : LabelStore
         Whose full resolution is complete.
-    redo : bool
-        Whether blocks that are there are made again. If not, after a stop, those of version 0.5 are kept, which are on
-        the disk as a whole or not at all.
 
     Yields
     ------
@@ -34,22 +31,17 @@ def build_pyramid(store: LabelStore, *, redo: bool = True) -> Iterator[tuple[int
     DataError
         If the store cannot be read or written.
     """
-    factors, names = store.factors, store.levels
+    factors = store.factors
     todo = [
-        (level, place) for level in range(1, len(names)) for place in _places(store.array(level).shape, store.block())
+        (level, place) for level in range(1, len(factors)) for place in _places(store.array(level).shape, store.block())
     ]
-    keeps = not redo and store.array().shards is not None
     for done, (level, place) in enumerate(todo, 1):
         array = store.array(level)
-        path = store.folder.joinpath(names[level], "c", *map(str, place))
-        if not (keeps and path.is_file()):
-            ends = zip(place, store.block(), array.shape, strict=True)
-            key = tuple(slice(at * edge, min((at + 1) * edge, n)) for at, edge, n in ends)
-            steps = [coarse // fine for fine, coarse in zip(factors[level - 1], factors[level], strict=True)]
-            source = tuple(
-                slice(part.start * step, part.stop * step, step) for part, step in zip(key, steps, strict=True)
-            )
-            store.write(key, store.image(level - 1).array[source], level)
+        ends = zip(place, store.block(), array.shape, strict=True)
+        key = tuple(slice(at * edge, min((at + 1) * edge, n)) for at, edge, n in ends)
+        steps = [coarse // fine for fine, coarse in zip(factors[level - 1], factors[level], strict=True)]
+        source = tuple(slice(part.start * step, part.stop * step, step) for part, step in zip(key, steps, strict=True))
+        store.write(key, store.image(level - 1).array[source], level)
         yield done, len(todo)
 
 

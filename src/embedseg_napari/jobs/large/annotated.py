@@ -100,10 +100,17 @@ def _write(
 ) -> Generator[tuple[int, int], None, WrittenPart | None]:
     store = open_labels(labels_place(whole.path, name))
     require_complete(store.folder)
-    # Axes of one pixel were left out where the image was read.
     own = open_image(store.folder)
-    at = dict(zip(ordered(result_axes(whole.axes)), start, strict=True))
-    sizes = dict(zip([one for one in "ZYX" if one in whole.axes], labels.shape, strict=True))
+    # Where the image was read, axes of one pixel may have been left out or not.
+    read = [ordered(result_axes(axes)) for axes in (whole.axes, whole.stored_axes)]
+    letters = next((one for one in read if len(one) == len(start)), None)
+    if letters is None:
+        raise DataError(
+            f"{whole.path}: has other axes than the image that the part was cut out of, and nothing was written; open "
+            "it, and annotate the part anew."
+        )
+    at = dict(zip(letters, start, strict=True))
+    sizes = dict(zip("ZYX"[-labels.ndim :], labels.shape, strict=True))
     first = [at.get(letter, 0) for letter in own.stored_axes]
     shape = [sizes.get(letter, 1) for letter in own.stored_axes]
     array = store.array()

@@ -82,7 +82,7 @@ def dry_run(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, No
     sign = opened.signature
     if run.is_begun and not job.overwrite:
         record = run.of(sign)
-        n_done = len(record.grid) - len(missing_blocks(run, record))
+        n_done = len(record.grid) - len(missing_blocks(opened.target.run_of(record), record))
     else:
         record, n_done = (yield from resolve(job, region, model, {"image": "", "model": ""}, sign, should_stop)), 0
     grid = record.grid

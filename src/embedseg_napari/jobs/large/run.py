@@ -14,6 +14,7 @@ from embedseg_napari.core.files.folder_lock import holding, occupied
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.zarr_image import missing_words
 from embedseg_napari.core.measure.table_files import write_parts
+from embedseg_napari.core.model.fingerprint import digest_of
 from embedseg_napari.core.model.known_models import find_model_file
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.large.cluster import workers_beside
@@ -148,16 +149,22 @@ def _segment(
     run, sign = target.run, opened.signature
     report = target.report() if target.signature() == sign else None
     if job.overwrite and (report is not None or not run.is_of(sign)):
-        # A run of the same kind that was stopped goes on.
-        target.clear()
+        # A run of the same kind that was stopped goes on; none is taken away while its labels are being written.
+        with holding(run.path if run.path.exists() else None, "run"):
+            target.clear()
     elif report is not None:
         target.clear()
+        target.require_table()
         yield Message(f"{target.labels} is complete already; nothing is left to do.")
         return _result(target, report)
     if words := missing_words(*opened.missing):
         yield Message(f"{image.path}: {words}")
     record = yield from begin(job, opened, workers, should_stop)
+    run = target.run_of(record)
     store = target.create(opened.image, record, job.overwrite, anew=report is not None)
+    if job.overwrite:
+        # What is gone on with later may replace it as well.
+        target.claim_table(overwrite=True)
     every, missing = range(len(record.grid)), set(missing_blocks(run, record))
     wanted = [] if job.finish else [number for number in shared(every, job.part) if number in missing]
     yield BlocksStarted(len(every), len(every) - len(missing), len(wanted), target.labels)
@@ -166,35 +173,41 @@ def _segment(
             yield from _show_done(opened, record, store, sorted(set(every) - missing), should_stop)
         yield from _work(job, opened, record, wanted, store, workers, should_stop)
         while True:
+            # Whoever is through notes it in the labels before the run goes; so the labels are asked last.
+            is_there = run.is_there
             n_missing = len(missing_blocks(run, record))
-            report = target.report()
+            report = target.report() if target.signature() == sign else None
             if report is not None:
                 if not run.is_begun:
                     # A block may have been saved after the other program had cleared all away.
                     target.clear()
+                target.require_table()
                 yield Message(f"{target.labels}: another program has done the rest.")
                 return _result(target, report)
+            if not is_there:
+                raise run.gone()
             if job.part is not None and not job.finish:
                 return LargeResult(target.labels, target.table, len(record.grid), n_missing)
-            require_all(run, record)
-            if not occupied(run.path, "run"):
-                break
-            if should_stop():
-                raise Stopped("The run was stopped.")
-            # Another program writes the labels, or shows a block.
-            time.sleep(PAUSE)
-        with holding(run.path, "run"):
-            result = yield from _finish(opened, record, store, should_stop)
-            recipe = recipe_of_run(job, opened.image, opened.model, target, record, result.n_objects)
-            target.complete({name: getattr(result, name) for name in REPORTED}, recipe)
-        return result
+            require_all(n_missing, record)
+            if occupied(run.path, "run"):
+                if should_stop():
+                    raise Stopped("The run was stopped.")
+                # Another program writes the labels, or shows a block.
+                time.sleep(PAUSE)
+                continue
+            with holding(run.path, "run"):
+                if run.is_there:
+                    result = yield from _finish(job, opened, record, store, should_stop)
+                    recipe = recipe_of_run(job, opened.image, opened.model, target, record, result.n_objects)
+                    target.complete({name: getattr(result, name) for name in REPORTED}, recipe)
+                    return result
     except Stopped:
         n_missing = len(missing_blocks(run, record))
         return LargeResult(target.labels, target.table, len(record.grid), n_missing, stopped=True)
     except EmbedSegError:
         n = len(record.grid)
         n_done = n - len(missing_blocks(run, record))
-        if n_done:
+        if n_done and run.is_there:
             yield Message(f"{n_done} of {count(n, 'block')} done and kept; the next run goes on from there.")
         raise
 
@@ -230,7 +243,7 @@ def _work(
     workers: Workers | None,
     should_stop: Callable[[], bool],
 ) -> Generator[BlockFinished, None, None]:
-    run, grid, region = opened.target.run, record.grid, opened.region
+    run, grid, region = opened.target.run_of(record), record.grid, opened.region
     began, n = time.monotonic(), len(wanted)
 
     def near() -> list[float] | None:
@@ -241,14 +254,15 @@ def _work(
     if workers is None or not wanted:
         work = work_here(run, record, region, opened.model, waiting, should_stop)
     else:
-        work = work_on_cluster(workers, run, record, waiting, job.device, should_stop)
+        weights = digest_of(opened.model).hexdigest()
+        work = work_on_cluster(workers, run, record, waiting, weights, job.device, should_stop)
     for done, event in enumerate(work, 1):
         if job.preview and not event.is_background:
             _preview(opened, record, store, event.number)
         left = (time.monotonic() - began) / done * (n - done)
         yield _told(event, done, n, opened, record, left)
-        if not run.is_begun:
-            # Another program has done the rest.
+        if not run.is_there:
+            # Another program has done the rest, or begun another run.
             break
     if workers is not None:
         # While they end, labels are written.
@@ -257,11 +271,11 @@ def _work(
 
 def _preview(opened: Opened, record: RunRecord, store: LabelStore, number: int) -> None:
     """Write what a block found, unless another program writes the final numbers now, or has done so."""
-    run, block = opened.target.run, record.grid.block(number)
-    if not run.is_begun or occupied(run.path, "run"):
+    run, block = opened.target.run_of(record), record.grid.block(number)
+    if not run.is_there or occupied(run.path, "run"):
         return
     with holding(run.path, "run"):
-        if run.is_begun:
+        if run.is_there:
             preview_block(store, opened.region, block, run.load(block))
 
 
@@ -269,7 +283,7 @@ def _show_done(
     opened: Opened, record: RunRecord, store: LabelStore, numbers: list[int], should_stop: Callable[[], bool]
 ) -> Generator[BlocksShown, None, None]:
     """Write what blocks have found that others did before, who showed nothing."""
-    run, grid, region = opened.target.run, record.grid, opened.region
+    run, grid, region = opened.target.run_of(record), record.grid, opened.region
     n_shown = 0
     for number in numbers:
         if should_stop():
@@ -291,13 +305,13 @@ def _told(event: BlockDone, done: int, n: int, opened: Opened, record: RunRecord
 
 
 def _finish(
-    opened: Opened, record: RunRecord, store: LabelStore, should_stop: Callable[[], bool]
+    job: LargeJob, opened: Opened, record: RunRecord, store: LabelStore, should_stop: Callable[[], bool]
 ) -> Generator[Finishing, None, LargeResult]:
     """Write labels, smaller levels and table from what the blocks found; it can be begun again at any time."""
     from embedseg_napari.core.large.numbering import Numbering
     from embedseg_napari.core.stores.pyramid import build_pyramid
 
-    run, grid, target = opened.target.run, record.grid, opened.target
+    run, grid, target = opened.target.run_of(record), record.grid, opened.target
     numbering = Numbering(grid, run.rows, record.settings)
     for number in range(len(grid)):
         if should_stop():
@@ -310,6 +324,7 @@ def _finish(
         if should_stop():
             raise Stopped("The run was stopped.")
         yield Finishing(len(grid) + round(done / of * len(grid)), 2 * len(grid))
+    target.claim_table(job.overwrite)
     write_parts(target.table, _table(numbering, opened, record))
     report = {
         "n_blocks": len(grid),

@@ -16,6 +16,7 @@ from embedseg_napari.core.files.atomic import locked_place
 from embedseg_napari.core.files.leftovers import run_beside
 from embedseg_napari.core.files.ngff import MARK, add_notes, read_notes
 from embedseg_napari.core.files.region import Region, choose_region
+from embedseg_napari.core.stores.description import seen_from
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.lazy_image import LazyImage
@@ -66,10 +67,16 @@ class Target:
 
     @property
     def run(self) -> RunFolder:
-        """What the run has done so far, beside the labels."""
+        """Whatever run was begun here."""
         from embedseg_napari.core.large.run_folder import RunFolder
 
         return RunFolder(self.run_folder)
+
+    def run_of(self, record: RunRecord) -> RunFolder:
+        """The run of a record, with what it has done so far, beside the labels."""
+        from embedseg_napari.core.large.run_folder import RunFolder
+
+        return RunFolder(self.run_folder, record.token)
 
     def signature(self) -> str | None:
         """That of the run which made the labels that are there; empty if none did, None if there are none."""
@@ -111,15 +118,10 @@ class Target:
                 raise DataError(f"{self.store}: is or holds the image itself; choose another place for its labels.")
             require_replaceable(self.store)
         made_by = self.signature()
-        if overwrite or made_by == signature:
+        if overwrite:
             return
-        if made_by is None:
-            # A run that was begun may have written its table already.
-            if os.path.lexists(self.table) and not self.is_begun:
-                raise AlreadyExists(
-                    f"{self.table}: exists already; choose another name for the table (--table), or allow overwriting "
-                    "(--overwrite)."
-                )
+        if made_by in (None, signature):
+            self._check_table()
             return
         why = (
             "was made with another model or other settings, or its image was changed since"
@@ -129,6 +131,48 @@ class Target:
         raise AlreadyExists(
             f"{self.labels}: {why}; choose another name (--name) or --output, or allow overwriting (--overwrite)."
         )
+
+    def claim_table(self, overwrite: bool) -> None:
+        """Note in the labels where their table goes: from now on the run may replace it there, however often it stops.
+
+        Raises
+        ------
+        DataError
+            If another file is there and may not be replaced, or that cannot be noted.
+        """
+        if not overwrite:
+            self._check_table()
+        add_notes(self.labels, table=self._table_seen)
+
+    def require_table(self) -> None:
+        """Refuse to name a table that was never written, or is gone.
+
+        Raises
+        ------
+        AlreadyExists
+            If the labels are complete without it.
+        """
+        if not self.table.exists():
+            raise AlreadyExists(
+                f"{self.labels}: is complete, but the table of its objects is not in {self.table}; name the one that "
+                "was written (--table), or allow both to be made anew (--overwrite)."
+            )
+
+    def _check_table(self) -> None:
+        notes = read_notes(self.labels)
+        # Earlier versions noted nothing of it.
+        own = notes.get("table", self._table_seen if "report" in notes else None)
+        if os.path.lexists(self.table) and own != self._table_seen:
+            raise AlreadyExists(
+                f"{self.table}: exists already; choose another name for the table (--table), or allow overwriting "
+                "(--overwrite)."
+            )
+
+    @property
+    def _table_seen(self) -> str:
+        """The place of the table as it is noted in the labels: both may be moved together."""
+        table = self.table.resolve()
+        return seen_from(self.labels.resolve(), table) or str(table)
 
     def clear(self) -> None:
         """Forget an earlier run; its labels stay until new ones take their place.

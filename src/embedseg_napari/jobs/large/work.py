@@ -110,10 +110,12 @@ def _do(
 
 
 def work_on_cluster(
-    workers: Workers, folder: RunFolder, record: RunRecord, waiting: Waiting, device: str,
+    workers: Workers, folder: RunFolder, record: RunRecord, waiting: Waiting, weights: str, device: str,
     should_stop: Callable[[], bool],
 ) -> Generator[BlockDone, None, None]:  # fmt: skip
     """Do blocks by workers of Dask, each a process with one model in memory; one task is one block.
+
+    `weights` stands for those of the model, which each worker loads for itself.
 
     Raises
     ------
@@ -121,13 +123,15 @@ def work_on_cluster(
         If `should_stop` returned True; what is done stays.
     ComputeError
         If no scheduler or worker is there, or a block ends one worker after the other.
+    DataError
+        If the run is no longer there, or the file of the model is another one by now.
     """
     client = workers.client(should_stop)
     distributed = require_distributed()
     n = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
     ready = distributed.as_completed(loop=client.loop)
     # The run may have been begun where image and model had other places.
-    known = str(folder.path), record.image, record.model, device, workers.threads
+    known = str(folder.path), folder.token, record.image, record.model, weights, device, workers.threads
 
     def hand_out() -> None:
         if waiting:
@@ -165,17 +169,24 @@ def work_on_cluster(
 _held: dict[tuple[Any, ...], Any] = {}
 
 
-def work_remotely(path: str, image: str, model: str, device: str, threads: int | None, number: int) -> BlockDone:
-    """Do a block in a worker, whose first block opens the image."""
+def work_remotely(
+    path: str, token: str, image: str, model: str, weights: str, device: str, threads: int | None, number: int
+) -> BlockDone:
+    """Do a block in a worker, whose first block of a run opens the image."""
     from embedseg_napari.core.large.run_folder import RunFolder
+    from embedseg_napari.core.model.fingerprint import digest_of
     from embedseg_napari.core.runs import never
     from embedseg_napari.jobs.large.target import open_region
 
-    folder, key = RunFolder(Path(path)), (path, image, model, device)
+    folder, key = RunFolder(Path(path), token), (path, token, image, model, weights, device)
     if key not in _held:
         _held.clear()
-        record = folder.record()
-        _held[key] = record, open_region(record, image), model_in_worker(model, device, threads)
+        if not folder.is_there:
+            raise folder.gone()
+        record, loaded = folder.record(), model_in_worker(model, device, threads)
+        if digest_of(loaded).hexdigest() != weights:
+            raise DataError(f"{model}: was changed since this run was started; run it again.")
+        _held[key] = record, open_region(record, image), loaded
     record, region, loaded = _held[key]
     return _do(folder, record, region, loaded, number, never)
 
@@ -201,7 +212,7 @@ def missing_blocks(folder: RunFolder, record: RunRecord) -> list[int]:
     return [number for number in range(len(record.grid)) if not folder.has(number)]
 
 
-def require_all(folder: RunFolder, record: RunRecord) -> None:
+def require_all(n_missing: int, record: RunRecord) -> None:
     """Refuse to finish what is not done.
 
     Raises
@@ -209,12 +220,8 @@ def require_all(folder: RunFolder, record: RunRecord) -> None:
     DataError
         Saying how much is missing.
     """
-    n = len(missing_blocks(folder, record))
-    if n and not folder.is_begun:
+    if n_missing:
         raise DataError(
-            f"{folder.path}: is no longer there, with what was done; see to it that it is, and run it again."
-        )
-    if n:
-        raise DataError(
-            f"{n} of {count(len(record.grid), 'block')} not done yet; run the missing parts (--part), then --finish."
+            f"{n_missing} of {count(len(record.grid), 'block')} not done yet; run the missing parts (--part), then "
+            "--finish."
         )

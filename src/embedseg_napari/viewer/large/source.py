@@ -16,7 +16,7 @@ from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.ngff import find_group
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.machine import fits_machine
-from embedseg_napari.viewer.layers import frame_interval, picture_of
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, pixel_size
 from embedseg_napari.viewer.result_layers import followed_frame
 
 if TYPE_CHECKING:
@@ -89,20 +89,22 @@ class Source:
     def image(self, level: int = 0) -> LazyImage:
         """The layer's array as an image that is read in parts."""
         array = _arrays(self.layer)[level]
-        picture = picture_of(self.layer)
         factors = self.factors(level)
         space = spatial_axes(self.axes)
-        spacing = picture.spacing
-        if spacing is not None and len(spacing) == len(space):
-            spacing = tuple(step * factors[self.axes.index(one)] for step, one in zip(spacing, space, strict=True))
+        letters = self.axes[: self.layer.ndim]
         kept = [n > 1 or one in "YX" for n, one in zip(array.shape, self.axes, strict=True)]
         levels = tuple(
             tuple(int(n) for n, is_kept in zip(one.shape, kept, strict=True) if is_kept) for one in _arrays(self.layer)
         )
+        spacing, unit = pixel_size(self.layer.scale, self.layer.units, letters)
         if spacing is not None:
-            spacing = tuple(s for s, one in zip(spacing, space, strict=True) if kept[self.axes.index(one)])
-        letters = self.axes[: self.layer.ndim]
+            places = zip(spacing, map(self.axes.index, space), strict=True)
+            spacing = tuple(step * factors[place] for step, place in places if kept[place])
         group = None if self.store is None else find_group(self.store)
+        origin = None if group is None else group.origins[level]
+        if group is not None and origin is not None:
+            starts = dict(zip(spatial_axes(group.axes), origin, strict=True))
+            origin = tuple(starts.get(one, 0.0) for one in space if kept[self.axes.index(one)])
         return LazyImage(
             array,
             self.axes,
@@ -112,8 +114,9 @@ class Source:
             levels if len(levels) > 1 else (),
             level,
             spacing,
-            picture.unit if spacing else None,
-            channel_names=picture.channel_names,
+            unit,
+            origin,
+            channel_names=tuple(self.layer.metadata.get(CHANNEL_NAMES, ())),
             interval=frame_interval(self.layer.scale, self.layer.units, letters),
             ngff="" if group is None else group.version,
         )
@@ -224,7 +227,8 @@ def _show_the_same(one: LazyImage, other: LazyImage) -> bool:
     for i in range(N_SPOTS):
         start = [round((n - 1) * (i + 0.5) / N_SPOTS) for n in one.shape]
         key = tuple(slice(a, min(a + SPOT, n)) for a, n in zip(start, one.shape, strict=True))
-        if not np.array_equal(one[key], other[key]):
+        # Values that are no numbers equal nothing.
+        if not np.array_equal(one[key], other[key], equal_nan=one.dtype.kind == "f"):
             return False
     return True
 
