@@ -12,12 +12,14 @@ from store_steps import write_store
 
 from embedseg_napari.core import events
 from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.data import parts
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.training.crops import sampler as samplers
 from embedseg_napari.core.training.reading import from_disk
 from embedseg_napari.core.training.trainer import train
+from embedseg_napari.core.training.training_set import TrainingSet
 
 MEMORY = 0.0005
 """Gigabytes, less than any image here takes."""
@@ -171,6 +173,20 @@ def test_images_held_out_are_scored_on_parts(tmp_path):
     rows = [e for e in seen if isinstance(e, events.EpochFinished)]
     assert all(row.ap_50 is not None for row in rows)
     assert any("8 parts of each image" in e.text for e in seen if isinstance(e, events.Message))
+
+
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_objects_held_out_are_scored_wherever_they_lie(tmp_path, monkeypatch, ndim):
+    sides = {2: (100, 120), 3: (12, 40, 48)}
+    monkeypatch.setattr(parts, "SIDES", sides)
+    labels = picture(ndim)[1]
+    labels[: sides[ndim][0]] = 0
+    path, config = store(tmp_path / "a.ome.zarr", ndim, labels), settings(ndim, MEMORY, validation_objects=0.5)
+    validator = TrainingSet(config, load_folder(path, from_disk=from_disk(config, None)), []).validator()
+    assert validator.examples
+    for part, ids in zip(validator.examples, validator.ids, strict=True):
+        assert len(ids)
+        assert set(ids) <= set(np.unique(part.instances))
 
 
 def test_what_was_measured_is_kept_beside_the_run_and_not_measured_again(tmp_path, monkeypatch):
