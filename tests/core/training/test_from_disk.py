@@ -11,12 +11,15 @@ import torch
 from store_steps import write_store
 
 from embedseg_napari.core import events
-from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.config import NormalizationConfig, TrainingConfig
 from embedseg_napari.core.data import parts
+from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.region import Part
 from embedseg_napari.core.training.crops import sampler as samplers
+from embedseg_napari.core.training.crops.stored_source import normalized
 from embedseg_napari.core.training.reading import from_disk
 from embedseg_napari.core.training.trainer import train
 from embedseg_napari.core.training.training_set import TrainingSet
@@ -187,6 +190,18 @@ def test_objects_held_out_are_scored_wherever_they_lie(tmp_path, monkeypatch, nd
     for part, ids in zip(validator.examples, validator.ids, strict=True):
         assert len(ids)
         assert set(ids) <= set(np.unique(part.instances))
+
+
+def test_what_one_channel_lacks_is_seen_in_another(tmp_path):
+    image, labels = picture(2)
+    image = np.stack([image.astype(np.float32)] * 2)
+    image[1, :90] = np.nan
+    write_store(tmp_path / "images" / "a.ome.zarr", image, "cyx", chunk=40)
+    write_store(tmp_path / "masks" / "a.ome.zarr", labels, chunk=40)
+    (one,) = load_folder(tmp_path, from_disk=from_disk(settings(2, MEMORY), None))
+    values = normalized(one.image, NormalizationConfig())[0].read(Part((0, 0), (180, 212)))
+    np.testing.assert_array_equal(values, normalize(image, NormalizationConfig()))
+    assert values[0, :90].any()
 
 
 def test_what_was_measured_is_kept_beside_the_run_and_not_measured_again(tmp_path, monkeypatch):
