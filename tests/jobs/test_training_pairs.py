@@ -100,6 +100,19 @@ def test_frames_without_labels_are_left_out(blobs):
     assert volume.ndim == 3
 
 
+def test_frames_and_regions_of_a_layer_belong_together(blobs):
+    image, labels = blobs(2)
+    movie = Image(np.stack([image] * 3), name="movie", axis_labels=("t", "y", "x"))
+    boxes = [np.array([[y, 8], [y, 39], [y + 20, 39], [y + 20, 8]], float) for y in (5, 30)]
+    for layer, truth, shapes in (
+        (movie, Labels(np.stack([labels] * 3)), None),
+        (Image(image, name="movie"), Labels(labels), Shapes(boxes, shape_type="rectangle")),
+    ):
+        examples = pair_from_layers(layer, truth, shapes).examples()
+        assert len(examples) > 1
+        assert {example.origin for example in examples} == {"movie"}
+
+
 def test_axis_labels_decide_how_a_stack_is_read(blobs):
     image, labels = blobs(2)
     images = Image(np.stack([image] * 2), axis_labels=("t", "y", "x"))

@@ -99,7 +99,7 @@ class ArrayPair:
         if not pairs:
             raise DataError(f"{self.name}: no region lies on the image; draw one over the labelled objects.")
         examples = from_arrays(pairs, axes=axes, spacing=self.spacing, channel=self.channel, names=names)
-        return [replace(example, unit=self.unit) for example in examples]
+        return [replace(example, unit=self.unit, source=self.name) for example in examples]
 
 
 @dataclass(frozen=True)

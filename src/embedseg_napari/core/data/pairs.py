@@ -201,8 +201,11 @@ def from_arrays(
     channel: OneChannel | None = None,
     names: Sequence[str] | None = None,
     ignore_label: int | None = None,
+    called: str = "image",
 ) -> list[Example]:
     """Make examples of (image, labels) or (image, labels, ignore) arrays; see `load_folder`.
+
+    Without `names` they are `called` so, with a number.
 
     Of arrays that name their axes, as those of xarray do, the names, coordinates and units count unless `axes` and
     `spacing` say otherwise. An Example stays C(Z)YX whatever `axes` says; `channel` and `spacing` hold for it as well.
@@ -225,7 +228,7 @@ def from_arrays(
             continue
         if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
             raise DataError(f"Training item {index} is no pair; give (image, labels) or (image, labels, ignore).")
-        name = names[index] if names is not None else f"image {index}"
+        name = names[index] if names is not None else f"{called} {index}"
         if pair[0] is None or pair[1] is None:
             raise DataError(f"Training item {index} ({name}) lacks its {'image' if pair[0] is None else 'labels'}.")
         image, *others = [_described(array, index > 0) for index, array in enumerate(pair) if array is not None]
@@ -315,6 +318,7 @@ def _examples(
             unit,
             picture.path,
             mask.path,
+            source=name if n_frames > 1 else None,
         )
         examples.append(example)
     # Frames that nobody has labelled would teach that nothing is there.

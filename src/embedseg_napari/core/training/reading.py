@@ -59,4 +59,9 @@ def read_images(
 
 def read_held_out(source: str | Path | Sequence[Any], reading: Reading, disk: FromDisk) -> list[Example]:
     """The same of held-out images, of which there may be none."""
-    return [] if isinstance(source, Sized) and len(source) == 0 else read_images(source, reading, disk)
+    if isinstance(source, str | Path):
+        return read_images(source, reading, disk)
+    if isinstance(source, Sized) and len(source) == 0:
+        return []
+    # No name of the images that are trained on.
+    return from_arrays(source, called="held-out image", **reading)
