@@ -192,6 +192,37 @@ def test_objects_held_out_are_scored_wherever_they_lie(tmp_path, monkeypatch, nd
         assert set(ids) <= set(np.unique(part.instances))
 
 
+def colour_slide(folder, image):
+    """A tiled RGB TIFF with labels, of 900 x 1000 pixels."""
+    labels = np.zeros(image.shape[:2], np.int32)
+    labels[100:120, 100:120] = 1
+    for part, array, options in (("images", image, {"photometric": "rgb"}), ("masks", labels, {})):
+        folder.joinpath(part).mkdir()
+        tifffile.imwrite(folder / part / "a.tif", array, tile=(64, 64), **options)
+    return load_folder(folder, from_disk=from_disk(settings(2, MEMORY), None))
+
+
+@pytest.mark.parametrize("glass", [0, 255])
+def test_a_colour_slide_is_known_wherever_it_shows_colour(tmp_path, glass):
+    image = np.full((900, 1000, 3), glass, np.uint8)
+    image[:300] = np.random.default_rng(0).integers(0, 255, (300, 1000, 3))
+    (one,) = colour_slide(tmp_path, image)
+    assert isinstance(one, StoredExample)
+    assert one.image.shape == (3, 900, 1000)
+
+
+def test_a_grey_slide_saved_in_colours_is_refused(tmp_path):
+    image = np.repeat(np.random.default_rng(0).integers(0, 255, (900, 1000, 1), np.uint8), 3, 2)
+    with pytest.raises(DataError, match="is a grey image saved as RGB"):
+        colour_slide(tmp_path, image)
+
+
+def test_a_slide_that_shows_nothing_where_it_is_looked_at_is_no_grey_image(tmp_path):
+    image = np.full((900, 1000, 3), 255, np.uint8)
+    image[:8] = np.random.default_rng(0).integers(0, 255, (8, 1000, 3))
+    assert colour_slide(tmp_path, image)[0].image.shape[0] == 3
+
+
 def test_what_one_channel_lacks_is_seen_in_another(tmp_path):
     image, labels = picture(2)
     image = np.stack([image.astype(np.float32)] * 2)
