@@ -102,6 +102,10 @@ CASES = {
     "turned, all objects": (TURNED | {"validation_fraction": 0}, None),
     "sparse": ({"ignore_label": 0}, None),
     "an unknown object": ({"ignore_label": 14, "validation_fraction": 0}, None),
+    "-1 is unknown": (
+        {"ignore_label": -1, "validation_fraction": 0},
+        lambda ids: np.where((ids % 14 == 0) & (ids > 0), -1, ids),
+    ),
     "fragments": ({"center_of": "fragment", "center": "centroid"}, None),
     "ids of more than 31 bits": ({"validation_fraction": 0}, lambda ids: ids.astype(np.int64) * 10**9),
 }

@@ -208,7 +208,7 @@ def stored_examples(
     for mask in masks:
         _require_alike(mask, pixels, where)
     labels, ignore = masks[0], masks[1] if len(masks) > 1 else None
-    require_ids(labels.read(0, parts[len(parts) // 2]), mask_where)
+    require_ids(StoredLabels(labels, 0, ignore, ignore_label).read(parts[len(parts) // 2])[0], mask_where)
     size, unit = image.spacing, image.unit
     if spacing is not None:
         size, unit = check_spacing(spacing, spatial_axes(image.axes)), MICROMETRE
