@@ -272,6 +272,7 @@ def test_another_label_image_is_taken_by_its_name_or_place(tmp_path):
         (one,) = load_folder(path, labels=name, from_disk=from_disk(config, None))
         assert isinstance(one, StoredExample)
         assert len(one.objects.ids) == len(np.unique(labels)) - 1
+    train(path, settings(2, MEMORY), validation=path, labels="other", progress=False, device="cpu")
     with pytest.raises(DataError, match=r"no label image 'none'"):
         load_folder(path, labels="none", from_disk=from_disk(config, None))
 
