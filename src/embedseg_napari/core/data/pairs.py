@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import OneChannel, check_spacing, guess_axes, parse_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import (
+    OneChannel,
+    check_spacing,
+    guess_axes,
+    mean_of_channels,
+    parse_axes,
+    spatial_axes,
+    to_frames,
+)
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.masks import instances_of, mask_frames
 from embedseg_napari.core.data.on_disk import Split, split_by_memory, stored_examples
@@ -354,7 +362,7 @@ def _pick_channel(image: np.ndarray, channel: OneChannel | None, where: str, is_
     """Take one channel, or refuse colour pictures (channels last) that hold nothing but grey."""
     if channel == "mean":
         # The only one is taken as it is, as prediction does.
-        return image if len(image) == 1 else image.mean(0, dtype=np.float32, keepdims=True)
+        return image if len(image) == 1 else mean_of_channels(image, keepdims=True)
     if channel is not None:
         if not hasattr(channel, "__index__"):
             raise DataError(f"Channel {channel!r} is no whole number and not 'mean'; channels are counted from 0.")

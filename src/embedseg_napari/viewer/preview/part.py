@@ -49,12 +49,12 @@ class PreviewPart:
 
     def example(self) -> Example:
         """Read the pixels; the labels stay empty, for a preview knows no truth."""
-        from embedseg_napari.core.axes import to_frames
+        from embedseg_napari.core.axes import mean_of_channels, to_frames
         from embedseg_napari.core.data.example import Example
 
         image = to_frames(np.asarray(self.array), self.axes)[0]
         if self.is_mean:
-            image = image.mean(0, dtype=np.float32, keepdims=True)
+            image = mean_of_channels(image, keepdims=True)
         return Example(self.token, image, np.zeros(image.shape[1:], np.int32))
 
     def objects(self, center: CenterKind) -> TrueObjects | None:
