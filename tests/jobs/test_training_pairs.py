@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from napari.layers import Image, Labels, Shapes
+from store_steps import write_store
 
 from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.stores.labels import create_labels
 from embedseg_napari.jobs.training_pairs import read_dataset, read_pairs
 from embedseg_napari.viewer.labelled_images import pair_from_layers
 
@@ -100,6 +103,19 @@ def test_frames_without_labels_are_left_out(blobs):
     assert volume.ndim == 3
 
 
+def test_frames_and_regions_of_a_layer_belong_together(blobs):
+    image, labels = blobs(2)
+    movie = Image(np.stack([image] * 3), name="movie", axis_labels=("t", "y", "x"))
+    boxes = [np.array([[y, 8], [y, 39], [y + 20, 39], [y + 20, 8]], float) for y in (5, 30)]
+    for layer, truth, shapes in (
+        (movie, Labels(np.stack([labels] * 3)), None),
+        (Image(image, name="movie"), Labels(labels), Shapes(boxes, shape_type="rectangle")),
+    ):
+        examples = pair_from_layers(layer, truth, shapes).examples()
+        assert len(examples) > 1
+        assert {example.origin for example in examples} == {"movie"}
+
+
 def test_axis_labels_decide_how_a_stack_is_read(blobs):
     image, labels = blobs(2)
     images = Image(np.stack([image] * 2), axis_labels=("t", "y", "x"))
@@ -185,6 +201,17 @@ def test_a_value_that_stands_for_unknown_is_no_object(blobs):
     (example,) = read_pairs((pair,), ignore_label=255)
     assert 255 not in example.instances
     np.testing.assert_array_equal(example.ignore, labels == 255)
+
+
+def test_named_labels_are_also_those_of_the_images_held_out(blobs, tmp_path):
+    image, labels = blobs(2)
+    for part in ("train", "val"):
+        path = write_store(tmp_path / part / "images" / "a.ome.zarr", image, "yx", "0.4")
+        for name, found in (("truth", labels), ("other", np.where(labels == 1, labels, 0))):
+            create_labels(path, open_image(path), name=name, block=(64, 64)).write((slice(None),) * 2, found)
+    for place in (None, tmp_path / "val"):
+        for (example,) in read_dataset(tmp_path, validation=place, labels="truth"):
+            np.testing.assert_array_equal(example.instances > 0, labels > 0)
 
 
 def test_held_out_images_take_the_memory_that_the_others_leave(blobs, tmp_path):

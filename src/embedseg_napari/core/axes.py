@@ -178,6 +178,24 @@ def read_part(array: Any, axes: str, key: Mapping[str, int | slice]) -> np.ndarr
     return part
 
 
+def mean_of_channels(image: np.ndarray, axis: int = 0, *, keepdims: bool = False) -> np.ndarray:
+    """Take the mean of an image's channels; of whole numbers it is one of their type, whose range tells what is bright.
+
+    Parameters
+    ----------
+    image : ndarray
+        Any real type.
+    axis : int
+        The axis of the channels.
+    keepdims : bool
+        Whether an axis of length 1 stays.
+    """
+    is_whole = np.issubdtype(image.dtype, np.integer)
+    kind = np.float64 if is_whole and image.dtype.itemsize > 2 else np.float32
+    mean: np.ndarray = image.mean(axis=axis, dtype=kind, keepdims=keepdims)
+    return np.rint(mean, out=mean).astype(image.dtype) if is_whole else mean
+
+
 def to_frames(array: np.ndarray, axes: str) -> np.ndarray:
     """Reorder an array to TC(Z)YX, adding T and C of length 1 where they are missing (a view).
 

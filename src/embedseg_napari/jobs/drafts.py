@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.axes import mean_of_channels
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.exchange.export import ANNOTATIONS, import_labels
 from embedseg_napari.core.files.tiff import read_image
@@ -64,7 +65,7 @@ def find_drafts(request: DraftRequest, should_stop: Callable[[], bool]) -> Gener
         model = load_model(request.model, request.device)
         image = request.image
         if model.config.n_channels == 1:
-            image = image.mean(0, keepdims=True, dtype=np.float32)
+            image = mean_of_channels(image, keepdims=True)
         predicted = yield from Predictor(model, model.config.prediction).run(image, model.config.axes, should_stop)
         found = predicted.labels
     return draft_queue(labels, request.annotation, found)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import to_frames
+from embedseg_napari.core.axes import mean_of_channels, to_frames
 from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
@@ -222,8 +222,8 @@ def take_channel(array: Any, axes: str, channel: Channel) -> tuple[Any, str]:
     axis, rest = axes.index("C"), axes.replace("C", "")
     if channel == "mean":
         if isinstance(array, FramesOnDisk) and axis:
-            return array.each(lambda frame: frame.mean(axis=axis - 1, dtype=np.float32)), rest
-        return np.asarray(array).mean(axis=axis, dtype=np.float32), rest
+            return array.each(lambda frame: mean_of_channels(frame, axis - 1)), rest
+        return mean_of_channels(np.asarray(array), axis), rest
     if channel >= array.shape[axis]:
         raise DataError(
             f"The image has {count(array.shape[axis], 'channel')}, counted from 0; there is no channel {channel}."

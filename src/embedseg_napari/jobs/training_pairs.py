@@ -99,7 +99,7 @@ class ArrayPair:
         if not pairs:
             raise DataError(f"{self.name}: no region lies on the image; draw one over the labelled objects.")
         examples = from_arrays(pairs, axes=axes, spacing=self.spacing, channel=self.channel, names=names)
-        return [replace(example, unit=self.unit) for example in examples]
+        return [replace(example, unit=self.unit, source=self.name) for example in examples]
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,7 @@ def read_dataset(
     disk : FromDisk, optional
         Images that do not fit into memory stay on the disk.
     """
+    from embedseg_napari.core.data.own_labels import labels_of_others
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
     from embedseg_napari.core.session.folder import STATE
 
@@ -215,7 +216,9 @@ def read_dataset(
     training, beside = find_dataset(folder)
     held_out = find_dataset(validation)[0] if validation is not None else None if is_split_anew else beside
     examples = read(training, disk, labels)
-    return examples, None if held_out is None else read(held_out, None if disk is None else disk.beside(examples))
+    if held_out is None:
+        return examples, None
+    return examples, read(held_out, None if disk is None else disk.beside(examples), labels_of_others(labels))
 
 
 def _read_session(folder: Path) -> list[Example]:

@@ -244,6 +244,18 @@ def test_frames_on_both_sides_of_the_split_are_spoken_of():
     assert check_examples([first], [replace(second, path=Path("b.tif"))]) == []
 
 
+def test_frames_of_an_array_on_both_sides_are_spoken_of():
+    labels = np.stack([grid(2, 12)] * 2)
+    image = ndimage.gaussian_filter(np.random.default_rng(0).random(labels.shape), (0, 1, 1))
+    first, second = from_arrays([(image, labels)], axes="TYX")
+    (warning,) = check_examples([first], [second])
+    assert warning.startswith("Parts of image 0 are trained on")
+    assert check_examples([first], from_arrays([(image, labels)], axes="TYX", called="other")) == []
+    # Images of their own have no such name in common.
+    one, other = (from_arrays([(image[0], labels[0])], axes="YX")[0] for _ in range(2))
+    assert check_examples([one], [other]) == []
+
+
 def test_planes_of_classes_are_refused():
     nuclei = grid(2, 12) > 0
     with pytest.raises(DataError, match=r"2 number.*classes"):

@@ -120,6 +120,18 @@ def test_padding_is_left_out_and_dark(rng):
     assert not out[:, :, 50:].any()
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("lost", [slice(0, 20), slice(None)])
+def test_what_one_channel_lacks_changes_no_other(rng, method, lost):
+    config = NormalizationConfig(method=method)
+    one, other = rng.random((2, 40, 50)).astype(np.float32)
+    other[:, lost] = np.nan
+    alone = [normalize(channel[None], config)[0] for channel in (one, other)]
+    np.testing.assert_array_equal(normalize(np.stack([one, other]), config), alone)
+    np.testing.assert_array_equal(normalize(np.stack([other, one]), config), alone[::-1])
+    assert not alone[1][:, lost].any()
+
+
 def test_the_value_of_full_range_can_be_given():
     image = np.array([[[0, 2000], [4095, 1000]]], np.uint16)
     config = NormalizationConfig(method="dtype-range", full_range=4095)

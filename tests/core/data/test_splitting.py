@@ -172,15 +172,16 @@ def test_both_parts_hold_objects(seed):
     assert hold_out_images(with_objects(examples, "i4"), config)[1] == []
 
 
-def test_frames_of_a_file_stay_together_where_there_are_files_enough():
+@pytest.mark.parametrize("of", [lambda name: {"path": Path(f"{name}.tif")}, lambda name: {"source": name}])
+def test_frames_of_one_origin_stay_together_where_there_are_enough(of):
     config = TrainingConfig(validation_fraction=0.2)
     frames = [
-        replace(one, path=Path(f"{name}.tif"))
+        replace(one, **of(name))
         for name in "abcde"
         for one in with_objects(named(f"{name} 0", f"{name} 1"), f"{name} 0", f"{name} 1")
     ]
     train, val = hold_out_images(frames, config)
     assert len(val) == 2
-    assert not {one.path for one in train} & {one.path for one in val}
+    assert not {one.origin for one in train} & {one.origin for one in val}
     train, val = hold_out_images(frames[:6], config)
     assert len(val) == 1

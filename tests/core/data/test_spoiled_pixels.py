@@ -118,7 +118,7 @@ def test_light_at_a_corner_shows_nothing() -> None:
     image[0, :16, :16] = 3000
     out = mended(image)
     assert out.outside is not None
-    assert out.outside[:16, :16].all()
+    assert out.outside[0, :16, :16].all()
     assert out.outside.sum() == 256
     assert out.found.n_glare == 256
 
@@ -156,7 +156,22 @@ def test_a_large_part_without_numbers_is_outside() -> None:
     image[0, :, :40] = np.nan
     out = mended(image)
     assert out.outside is not None
-    np.testing.assert_array_equal(out.outside, np.arange(120)[None] < np.full((96, 1), 40))
+    np.testing.assert_array_equal(out.outside[0], np.arange(120)[None] < np.full((96, 1), 40))
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("padding", [0, 30])
+def test_what_one_channel_lacks_is_left_to_the_others(first: bool, padding: int) -> None:
+    one, other = picture(dtype="float32"), picture(dtype="float32", seed=1)
+    other[0, :, :40] = np.nan
+    image = np.concatenate([other, one] if first else [one, other])
+    image = np.pad(image, [(0, 0), (0, 0), (0, padding)])
+    out = mended(image)
+    assert out.outside is not None
+    here, there = (1, 0) if first else (0, 1)
+    assert out.outside[here].sum() == 96 * padding
+    assert out.outside[there].sum() == 96 * (padding + 40)
+    np.testing.assert_array_equal(out.image[here], image[here])
 
 
 @pytest.mark.parametrize("shape", [(1, 96, 120), (3, 96, 120), (1, 16, 64, 80)])

@@ -80,10 +80,18 @@ def test_numbers_that_are_no_ids_are_refused():
         survey_labels(InMemory(np.full((50, 60), -1)), "medoid", None, "mine")
 
 
-def test_the_work_can_be_watched_and_ended():
+@pytest.mark.parametrize("end", [0.3, 0.8])
+def test_the_work_can_be_watched_and_ended(end):
     def watch(fraction):
-        if fraction > 0.3:
+        seen.append(fraction)
+        if fraction > end:
             raise InterruptedError
 
+    seen = []
     with pytest.raises(InterruptedError):
         survey_labels(InMemory(labels_of((70, 83), 0)), "medoid", None, "labels", watch)
+    end, seen = 2, []
+    survey_labels(InMemory(labels_of((70, 83), 0)), "medoid", None, "labels", watch)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == 1
+    assert sum(fraction > 0.5 for fraction in seen) == len(seen) / 2

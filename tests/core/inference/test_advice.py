@@ -9,7 +9,7 @@ import pytest
 from skimage.transform import resize
 
 import embedseg_napari as es
-from embedseg_napari.core.config import ModelConfig, ObjectSizes, PredictionConfig
+from embedseg_napari.core.config import ModelConfig, NormalizationConfig, ObjectSizes, PredictionConfig
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.events import Advice
@@ -204,6 +204,15 @@ def test_a_blank_frame_among_others_is_told(nuclei_model: Model) -> None:
     film = np.stack([image, np.zeros_like(image), image])
     nuclei_model.predict(film, "TYX", advise=True, on_event=events.append)
     assert [event.text for event in events if isinstance(event, Advice)] == ["Blank frames: 1 of 3."]
+
+
+@pytest.mark.parametrize("lacking", [np.nan, 0.0])
+def test_a_channel_that_shows_nothing_makes_an_image_neither_blank_nor_overexposed(lacking: float) -> None:
+    image = np.random.default_rng(0).random((2, 40, 50)).astype(np.float32)
+    image[1] = lacking
+    seen = Observations()
+    seen.note(prepare(image, NormalizationConfig()), np.ones((40, 50), np.int32))
+    assert seen.sentences() == []
 
 
 def test_a_model_that_hardly_learned_is_to_be_trained_further() -> None:

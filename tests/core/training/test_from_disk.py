@@ -11,14 +11,19 @@ import torch
 from store_steps import write_store
 
 from embedseg_napari.core import events
-from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.config import NormalizationConfig, TrainingConfig
+from embedseg_napari.core.data import parts
+from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.data.stored import StoredExample, StoredLabels, StoredPixels
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.region import Part
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.crops import sampler as samplers
+from embedseg_napari.core.training.crops.stored_source import normalized
 from embedseg_napari.core.training.reading import from_disk
 from embedseg_napari.core.training.trainer import Trainer, train
+from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.training.validation import Validator
 
 MEMORY = 0.0005
@@ -99,6 +104,10 @@ CASES = {
     "turned, all objects": (TURNED | {"validation_fraction": 0}, None),
     "sparse": ({"ignore_label": 0}, None),
     "an unknown object": ({"ignore_label": 14, "validation_fraction": 0}, None),
+    "-1 is unknown": (
+        {"ignore_label": -1, "validation_fraction": 0},
+        lambda ids: np.where((ids % 14 == 0) & (ids > 0), -1, ids),
+    ),
     "fragments": ({"center_of": "fragment", "center": "centroid"}, None),
     "ids of more than 31 bits": ({"validation_fraction": 0}, lambda ids: ids.astype(np.int64) * 10**9),
 }
@@ -214,6 +223,63 @@ def test_the_model_last_saved_is_there_when_the_images_are_gone(tmp_path, monkey
     assert trainer.last_saved().model.config.training["steps"] == 2
 
 
+@pytest.mark.parametrize("ndim", [2, 3])
+def test_objects_held_out_are_scored_wherever_they_lie(tmp_path, monkeypatch, ndim):
+    sides = {2: (100, 120), 3: (12, 40, 48)}
+    monkeypatch.setattr(parts, "SIDES", sides)
+    labels = picture(ndim)[1]
+    labels[: sides[ndim][0]] = 0
+    path, config = store(tmp_path / "a.ome.zarr", ndim, labels), settings(ndim, MEMORY, validation_objects=0.5)
+    validator = TrainingSet(config, load_folder(path, from_disk=from_disk(config, None)), []).validator()
+    assert validator.examples
+    for part, ids in zip(validator.examples, validator.ids, strict=True):
+        assert len(ids)
+        assert set(ids) <= set(np.unique(part.instances))
+
+
+def colour_slide(folder, image):
+    """A tiled RGB TIFF with labels, of 900 x 1000 pixels."""
+    labels = np.zeros(image.shape[:2], np.int32)
+    labels[100:120, 100:120] = 1
+    for part, array, options in (("images", image, {"photometric": "rgb"}), ("masks", labels, {})):
+        folder.joinpath(part).mkdir()
+        tifffile.imwrite(folder / part / "a.tif", array, tile=(64, 64), **options)
+    return load_folder(folder, from_disk=from_disk(settings(2, MEMORY), None))
+
+
+@pytest.mark.parametrize("glass", [0, 255])
+def test_a_colour_slide_is_known_wherever_it_shows_colour(tmp_path, glass):
+    image = np.full((900, 1000, 3), glass, np.uint8)
+    image[:300] = np.random.default_rng(0).integers(0, 255, (300, 1000, 3))
+    (one,) = colour_slide(tmp_path, image)
+    assert isinstance(one, StoredExample)
+    assert one.image.shape == (3, 900, 1000)
+
+
+def test_a_grey_slide_saved_in_colours_is_refused(tmp_path):
+    image = np.repeat(np.random.default_rng(0).integers(0, 255, (900, 1000, 1), np.uint8), 3, 2)
+    with pytest.raises(DataError, match="is a grey image saved as RGB"):
+        colour_slide(tmp_path, image)
+
+
+def test_a_slide_that_shows_nothing_where_it_is_looked_at_is_no_grey_image(tmp_path):
+    image = np.full((900, 1000, 3), 255, np.uint8)
+    image[:8] = np.random.default_rng(0).integers(0, 255, (8, 1000, 3))
+    assert colour_slide(tmp_path, image)[0].image.shape[0] == 3
+
+
+def test_what_one_channel_lacks_is_seen_in_another(tmp_path):
+    image, labels = picture(2)
+    image = np.stack([image.astype(np.float32)] * 2)
+    image[1, :90] = np.nan
+    write_store(tmp_path / "images" / "a.ome.zarr", image, "cyx", chunk=40)
+    write_store(tmp_path / "masks" / "a.ome.zarr", labels, chunk=40)
+    (one,) = load_folder(tmp_path, from_disk=from_disk(settings(2, MEMORY), None))
+    values = normalized(one.image, NormalizationConfig())[0].read(Part((0, 0), (180, 212)))
+    np.testing.assert_array_equal(values, normalize(image, NormalizationConfig()))
+    assert values[0, :90].any()
+
+
 def test_what_was_measured_is_kept_beside_the_run_and_not_measured_again(tmp_path, monkeypatch):
     path, output = store(tmp_path / "a.ome.zarr"), tmp_path / "m.embedseg"
     config = settings(2, MEMORY, validation_fraction=0)
@@ -247,6 +313,7 @@ def test_another_label_image_is_taken_by_its_name_or_place(tmp_path):
         (one,) = load_folder(path, labels=name, from_disk=from_disk(config, None))
         assert isinstance(one, StoredExample)
         assert len(one.objects.ids) == len(np.unique(labels)) - 1
+    train(path, settings(2, MEMORY), validation=path, labels="other", progress=False, device="cpu")
     with pytest.raises(DataError, match=r"no label image 'none'"):
         load_folder(path, labels="none", from_disk=from_disk(config, None))
 

@@ -360,13 +360,13 @@ def _spacing_warnings(examples: Sequence[Example]) -> list[str]:
 
 
 def _shared_warnings(training: Sequence[Example], validation: Sequence[Example]) -> list[str]:
-    """Frames of one file resemble each other: a network that has seen some knows the others."""
-    files = {example.path for example in training} - {None}
-    shared = [example for example in validation if example.path in files]
+    """Frames of one movie resemble each other: a network that has seen some knows the others."""
+    origins = {example.origin for example in training} - {None}
+    shared = [example for example in validation if example.origin in origins]
     if not shared:
         return []
     return [
-        f"Frames of {image_name(shared[0])} are trained on and others of it held out: the score tells how well frames "
-        "between labelled ones will be segmented, not other time-lapses. To hold out whole ones, give --val or "
+        f"Parts of {shared[0].origin} are trained on and others of it held out: the score tells how well frames and "
+        "regions between labelled ones will be segmented, not other images. To hold out whole ones, give --val or "
         "--val-group."
     ]

@@ -39,6 +39,8 @@ class Example:
     mask_path: Path | None = None
     is_normalized: bool = False
     """Whether the image is brought to the network's scale of intensities already."""
+    source: str | None = None
+    """Name of the array or layer that it is a frame or a region of, where it comes from no file."""
 
     def __post_init__(self) -> None:
         for array, what in ((self.image, "image"), (self.instances, "instances")):
@@ -71,6 +73,11 @@ class Example:
     def ndim(self) -> int:
         """Number of spatial axes."""
         return self.image.ndim - 1
+
+    @property
+    def origin(self) -> str | None:
+        """The file, array or layer that it is all or a part of; None where it is an image of its own."""
+        return self.source if self.path is None else str(self.path)
 
     def label_digest(self) -> str:
         """What tells these labels, and what is unknown of them, from others: how it was made, and a number."""

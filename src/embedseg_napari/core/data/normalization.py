@@ -66,7 +66,7 @@ def measure_scaling(
         Any real type. Values that are not finite are left out.
     config : NormalizationConfig
         Method, percentiles and limit.
-    outside : ndarray of bool, shape ((Z,) Y, X), optional
+    outside : ndarray of bool, shape (C, (Z,) Y, X), optional
         Pixels that are left out.
     """
     n_channels = len(image)
@@ -77,7 +77,7 @@ def measure_scaling(
         scale[:] = top if config.full_range is None else config.full_range
     else:
         for c, channel in enumerate(image):
-            shift[c], scale[c], least[c], most[c] = _measure(channel, config, outside)
+            shift[c], scale[c], least[c], most[c] = _measure(channel, config, None if outside is None else outside[c])
     # Ranges beyond float32 must become neither 0 nor infinite.
     limits = np.finfo(np.float32)
     shift, scale = np.clip(shift, limits.min, limits.max), np.clip(scale, limits.tiny, limits.max)
@@ -134,7 +134,7 @@ class Prepared:
         """Normalised values of a part of the image, shape (C, (Z,) Y, X); what shows nothing becomes 0."""
         out = self.scaling.apply(self.mended.image[(slice(None), *within)])
         if self.mended.outside is not None:
-            out[:, self.mended.outside[within]] = 0
+            out[self.mended.outside[(slice(None), *within)]] = 0
         return out
 
 

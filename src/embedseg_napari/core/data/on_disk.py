@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from embedseg_napari.core.axes import check_spacing, ordered, result_axes, spatial_axes
 from embedseg_napari.core.data.masks import require_ids
@@ -23,8 +26,6 @@ from embedseg_napari.core.wording import count, memory_words, shape_words
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
-
-    import numpy as np
 
     from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
@@ -46,7 +47,9 @@ FOR_VALUES = 4
 """Bytes per pixel of each channel that normalised values take beside the image."""
 LEAST_CACHE = 64e6
 LOOK = 64
-"""Pixels along each axis of what is looked at before anything is measured."""
+"""Pixels along each axis of the parts that are looked at before anything is measured."""
+PLACES = 4
+"""Such parts along each axis of a plane, of which the middle plane is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +184,7 @@ def stored_examples(
     axes, channel, spacing, ignore_label, tell
         As `core.data.pairs.load_folder` takes them.
     check : callable
-        Refuses an image by a small part of it, shape (C, (Z,) Y, X), its name and whether it is in colour.
+        Refuses an image by what is seen of it, shape (C, n), its name and whether its colours can be judged.
 
     Raises
     ------
@@ -193,8 +196,10 @@ def stored_examples(
     if words := missing_words(*count_missing(image)):
         tell(where, words)
     pixels = _opened(image, cache)
-    part = _middle(pixels.shape)
-    check(replace(pixels, channel="all").read(0, part), where, image.axes.endswith("C"))
+    parts, every = _places(pixels.shape), replace(pixels, channel="all")
+    seen = np.concatenate([every.read(0, part).reshape(every.n_channels, -1) for part in parts], 1)
+    # Bare glass, or what was never written, has no colour.
+    check(seen, where, image.axes.endswith("C") and bool((seen.min(1) < seen.max(1)).any()))
     pixels = replace(pixels, channel="all" if channel is None or "C" not in image.axes else channel)
     masks = [
         _opened(_beside(own, image, axes is not None, tell), cache)
@@ -203,7 +208,7 @@ def stored_examples(
     for mask in masks:
         _require_alike(mask, pixels, where)
     labels, ignore = masks[0], masks[1] if len(masks) > 1 else None
-    require_ids(labels.read(0, part), mask_where)
+    require_ids(StoredLabels(labels, 0, ignore, ignore_label).read(parts[len(parts) // 2])[0], mask_where)
     size, unit = image.spacing, image.unit
     if spacing is not None:
         size, unit = check_spacing(spacing, spatial_axes(image.axes)), MICROMETRE
@@ -251,10 +256,17 @@ def _beside(path: Path, image: LazyImage, is_told: bool, tell: Callable[[str, st
     return _told(path, None if is_store(path) and not is_told else result_axes(image.axes), tell)
 
 
-def _middle(shape: tuple[int, ...]) -> Part:
-    """A small part in the middle of an image."""
-    start = tuple(max(0, (n - LOOK) // 2) for n in shape)
-    return Part(start, tuple(min(n, a + LOOK) for a, n in zip(start, shape, strict=True)))
+def _places(shape: tuple[int, ...]) -> list[Part]:
+    """Small parts spread over an image."""
+    numbers = [1] * (len(shape) - 2) + [PLACES, PLACES]
+    starts = [
+        [max(0, round((i + 0.5) * n / number) - LOOK // 2) for i in range(number)]
+        for n, number in zip(shape, numbers, strict=True)
+    ]
+    return [
+        Part(start, tuple(min(n, a + LOOK) for a, n in zip(start, shape, strict=True)))
+        for start in itertools.product(*starts)
+    ]
 
 
 def _require_alike(mask: Region, image: Region, where: str) -> None:

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import OneChannel, check_spacing, guess_axes, parse_axes, spatial_axes, to_frames
+from embedseg_napari.core.axes import (
+    OneChannel,
+    check_spacing,
+    guess_axes,
+    mean_of_channels,
+    parse_axes,
+    spatial_axes,
+    to_frames,
+)
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.masks import instances_of, mask_frames
 from embedseg_napari.core.data.on_disk import Split, split_by_memory, stored_examples
+from embedseg_napari.core.data.own_labels import own_labels
 from embedseg_napari.core.data.sparse import with_ignore_label
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.data.unknown import split_ignore_label, union
@@ -25,7 +34,7 @@ from embedseg_napari.core.files.ngff import is_prediction
 from embedseg_napari.core.files.pairing import by_name, partners, without_partner
 from embedseg_napari.core.files.tiff import Picture, list_images, read_image
 from embedseg_napari.core.files.units import MICROMETRE
-from embedseg_napari.core.files.zarr_image import has_labels, is_store, labels_in
+from embedseg_napari.core.files.zarr_image import is_store, labels_in
 from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.wording import count
 
@@ -33,9 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from embedseg_napari.core.data.on_disk import FromDisk
-
-LABELS = "labels"
-"""Folder of an OME-Zarr image with its label images."""
 
 logger = logging.getLogger(__name__)
 
@@ -95,8 +101,8 @@ def load_folder(
     ignore_label : int, optional
         Mask value of pixels whose class is unknown; joins those of the ignore mask.
     labels : str or path, optional
-        Of images that are OME-Zarr: which of their own label images are meant, by its name; or, of a single image,
-        where its labels are.
+        Of images that are OME-Zarr: which of their own label images are meant, by its name, also where `masks/` holds
+        others; or, of a single image, where its labels are.
     from_disk : FromDisk, optional
         Images that do not fit into memory stay on the disk and become a `StoredExample`; without it all are read.
     tell : callable
@@ -111,21 +117,23 @@ def load_folder(
     folder = Path(folder)
     images, masks = folder / "images", folder / "masks"
     image_paths = by_name([folder] if is_store(folder) else list_images(images) if images.is_dir() else [])
-    labelled = _own_labels(image_paths, labels)
+    mask_paths = by_name(list_images(masks)) if masks.is_dir() else {}
+    masked = partners(image_paths, mask_paths)
+    labelled = own_labels(image_paths, labels, masked)
     if is_store(folder) and not labelled:
         raise DataError(f"{folder}: has no label image in labels/; say where its labels are with --labels.")
     for part in (images, masks):
         if not part.is_dir() and not (image_paths and len(labelled) == len(image_paths)):
             raise DataError(f"{folder}: has no folder {part.name}/.")
-    mask_paths = by_name(list_images(masks)) if masks.is_dir() else {}
     unread = [f"{path.name}: {fault}" for path, fault in left_out(images).items()] if images.is_dir() else []
     if not image_paths:
         raise DataError(f"{images}: holds no images that can be read{f' ({unread[0]})' if unread else ''}.")
     if unread:
         tell(str(images), f"{count(len(unread), 'image')} left out, such as {unread[0]}.")
     ignore_paths = by_name(list_images(folder / "ignore")) if (folder / "ignore").is_dir() else {}
-    # An OME-Zarr may hold its labels itself.
-    mask_of, ignore_of = labelled | partners(image_paths, mask_paths), partners(image_paths, ignore_paths)
+    # An OME-Zarr may hold its labels itself; those that are named are meant.
+    mask_of = labelled | masked if labels is None else masked | labelled
+    ignore_of = partners(image_paths, ignore_paths)
     own = [labels_in(path) for name, path in labelled.items() if labels is None and mask_of[name] == path]
     predicted = [place for place in own if is_prediction(place)]
     if predicted:
@@ -139,7 +147,7 @@ def load_folder(
             f"{image_paths[lonely[0]]}: there is no mask of this name in {masks}{others}; "
             "add one or take the image away."
         )
-    for paired, found in ((mask_of, mask_paths), (ignore_of, ignore_paths)):
+    for paired, found in ((masked, mask_paths), (ignore_of, ignore_paths)):
         alone = list(without_partner(paired, found).values())
         if alone:
             raise DataError(f"{alone[0]}: there is no image of this name in {images}.")
@@ -175,25 +183,6 @@ def load_folder(
     return examples
 
 
-def _own_labels(images: dict[str, Path], labels: str | Path | None) -> dict[str, Path]:
-    """Labels of images that are OME-Zarr, by the names of the images: their own, or those that are named."""
-    if labels is None:
-        return {name: path for name, path in images.items() if has_labels(path)}
-    if Path(labels).exists():
-        if len(images) != 1:
-            raise DataError(
-                f"{labels}: is one label image, but there are {len(images)} images; name labels that each has."
-            )
-        return dict.fromkeys(images, Path(labels))
-    found = {name: path / LABELS / labels for name, path in images.items() if (path / LABELS / labels).is_dir()}
-    lonely = [path for name, path in images.items() if name not in found]
-    if lonely:
-        raise DataError(
-            f"{lonely[0]}: has no label image {str(labels)!r} in {LABELS}/, and there is no such file either."
-        )
-    return found
-
-
 def from_arrays(
     pairs: Sequence[Any],
     axes: str | None = None,
@@ -201,8 +190,11 @@ def from_arrays(
     channel: OneChannel | None = None,
     names: Sequence[str] | None = None,
     ignore_label: int | None = None,
+    called: str = "image",
 ) -> list[Example]:
     """Make examples of (image, labels) or (image, labels, ignore) arrays; see `load_folder`.
+
+    Without `names` they are `called` so, with a number.
 
     Of arrays that name their axes, as those of xarray do, the names, coordinates and units count unless `axes` and
     `spacing` say otherwise. An Example stays C(Z)YX whatever `axes` says; `channel` and `spacing` hold for it as well.
@@ -225,7 +217,7 @@ def from_arrays(
             continue
         if not isinstance(pair, tuple | list) or len(pair) not in (2, 3):
             raise DataError(f"Training item {index} is no pair; give (image, labels) or (image, labels, ignore).")
-        name = names[index] if names is not None else f"image {index}"
+        name = names[index] if names is not None else f"{called} {index}"
         if pair[0] is None or pair[1] is None:
             raise DataError(f"Training item {index} ({name}) lacks its {'image' if pair[0] is None else 'labels'}.")
         image, *others = [_described(array, index > 0) for index, array in enumerate(pair) if array is not None]
@@ -315,6 +307,7 @@ def _examples(
             unit,
             picture.path,
             mask.path,
+            source=name if n_frames > 1 else None,
         )
         examples.append(example)
     # Frames that nobody has labelled would teach that nothing is there.
@@ -369,7 +362,7 @@ def _pick_channel(image: np.ndarray, channel: OneChannel | None, where: str, is_
     """Take one channel, or refuse colour pictures (channels last) that hold nothing but grey."""
     if channel == "mean":
         # The only one is taken as it is, as prediction does.
-        return image if len(image) == 1 else image.mean(0, dtype=np.float32, keepdims=True)
+        return image if len(image) == 1 else mean_of_channels(image, keepdims=True)
     if channel is not None:
         if not hasattr(channel, "__index__"):
             raise DataError(f"Channel {channel!r} is no whole number and not 'mean'; channels are counted from 0.")

@@ -32,24 +32,26 @@ def parts_with(centers: NDArray[np.float64], shape: Sequence[int], most: int = M
         Parts at most.
     """
     sides = [min(side, n) for side, n in zip(SIDES[len(shape)], shape, strict=True)]
-    # As many as fit side by side, spread so that the first and the last reach the image's ends.
-    counts = [max(1, n // side) for n, side in zip(shape, sides, strict=True)]
-    if len(centers) == 0:
-        centers = np.array([shape], float) / 2
-    cells = [
-        np.clip(centers[:, axis] * counts[axis] / n, 0, counts[axis] - 1).astype(np.int64)
-        for axis, n in enumerate(shape)
-    ]
-    numbers, held = np.unique(np.ravel_multi_index(cells, counts), return_counts=True)
+    counts = [n // side for n, side in zip(shape, sides, strict=True)]
+    at = np.clip(np.rint(centers), 0, np.array(shape) - 1).astype(np.int64)
+    if len(at) == 0:
+        at, counts = np.array([shape]) // 2, [1] * len(shape)
+    # Cells that cover the image, none smaller than a part: parts that stay within theirs do not overlap.
+    edges = [np.arange(n_cells + 1) * n // n_cells for n, n_cells in zip(shape, counts, strict=True)]
+    places = [np.searchsorted(edge, at[:, axis], "right") - 1 for axis, edge in enumerate(edges)]
+    cells = np.ravel_multi_index(places, counts)
+    numbers, held = np.unique(cells, return_counts=True)
     if len(numbers) > most:
         # Of neighbours the fullest: parts with a crumb of an object tell little.
         groups = np.array_split(np.arange(len(numbers)), most)
         numbers = np.array([numbers[group[held[group].argmax()]] for group in groups])
     parts = []
-    for place in zip(*np.unravel_index(numbers, counts), strict=True):
+    for number in numbers:
+        inside = at[cells == number]
+        middle = inside[np.abs(inside - inside.mean(0)).sum(1).argmin()].tolist()
         start = tuple(
-            round(int(i) * (n - side) / max(1, count - 1))
-            for i, n, side, count in zip(place, shape, sides, counts, strict=True)
+            min(max(a - side // 2, int(edge[cell])), int(edge[cell + 1]) - side)
+            for a, side, edge, cell in zip(middle, sides, edges, np.unravel_index(number, counts), strict=True)
         )
         parts.append(Part(start, tuple(a + side for a, side in zip(start, sides, strict=True))))
     return parts

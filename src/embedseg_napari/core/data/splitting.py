@@ -37,7 +37,8 @@ def hold_out_images(
     """Choose the validation images where none are given.
 
     `config.validation_fraction` of the images is held out, of fewer than 5 images none. Where groups are asked for,
-    some are held out however few images there are. Frames of one file stay together where there are 5 files or more.
+    some are held out however few images there are. Frames of one file or array, and frames and regions of one layer,
+    stay together where there are 5 of these or more.
     Both parts hold objects: where only one image has some, none is held out.
 
     Parameters
@@ -113,10 +114,10 @@ def _has_objects(example: Example) -> bool:
 
 
 def _keys(examples: Sequence[Example]) -> list[str]:
-    """What is held out together: each image by itself, or the frames of one file where there are files enough."""
-    files = [example.name if example.path is None else str(example.path) for example in examples]
-    n_files = len(set(files))
-    return files if FEW_IMAGES <= n_files < len(files) else [example.name for example in examples]
+    """What is held out together: each image by itself, or the parts of one file, array or layer where these suffice."""
+    origins = [example.origin or example.name for example in examples]
+    n_origins = len(set(origins))
+    return origins if FEW_IMAGES <= n_origins < len(origins) else [example.name for example in examples]
 
 
 def _both_with_objects(held: set[str], order: Sequence[str], with_objects: set[str]) -> set[str]:

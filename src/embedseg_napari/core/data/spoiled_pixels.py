@@ -97,8 +97,8 @@ class Mended:
     ----------
     image : ndarray, shape (C, (Z,) Y, X)
         The array that was given if nothing is missing.
-    outside : ndarray of bool, shape ((Z,) Y, X), or None
-        Padding, and larger parts that show nothing.
+    outside : ndarray of bool, shape (C, (Z,) Y, X), or None
+        Padding, and larger parts of a channel that show nothing.
     found : Spoiled
         What was found.
     """
@@ -126,13 +126,14 @@ def mend(image: np.ndarray, low: float, high: float, *, numbers_only: bool = Fal
     numbers_only : bool
         Take every finite number as it is.
     """
-    outside = None if numbers_only else find_padding(image)
-    found = Spoiled(n_padding=0 if outside is None else int(outside.sum()))
+    padding = None if numbers_only else find_padding(image)
+    outside = None if padding is None else np.broadcast_to(padding, image.shape)
+    found = Spoiled(n_padding=0 if padding is None else int(padding.sum()))
     mended = image
     for c, channel in enumerate(image):
         if channel.dtype == bool:
             continue
-        filled, unreached, more = _mend_channel(channel, outside, None if numbers_only else (low, high))
+        filled, unreached, more = _mend_channel(channel, padding, None if numbers_only else (low, high))
         found += more
         if filled is channel:
             continue
@@ -140,19 +141,21 @@ def mend(image: np.ndarray, low: float, high: float, *, numbers_only: bool = Fal
             mended = image.copy()
         mended[c] = filled
         if unreached is not None:
-            outside = unreached if outside is None else outside | unreached
+            # What one channel lacks may be seen in another.
+            outside = np.zeros(image.shape, bool) if outside is None else np.array(outside)
+            outside[c] |= unreached
     return Mended(mended, outside, found)
 
 
 def _mend_channel(
-    channel: np.ndarray, outside: NDArray[np.bool_] | None, percentiles: tuple[float, float] | None
+    channel: np.ndarray, padding: NDArray[np.bool_] | None, percentiles: tuple[float, float] | None
 ) -> tuple[np.ndarray, NDArray[np.bool_] | None, Spoiled]:
     """The channel filled in, what of it shows nothing far and wide, and what was found; None: finite numbers stay."""
     missing = np.zeros(channel.shape, bool)
     if not np.issubdtype(channel.dtype, np.integer):
         missing = ~np.isfinite(channel)
     n_not_finite = int(missing.sum())
-    known = ~missing if outside is None else ~(missing | outside)
+    known = ~missing if padding is None else ~(missing | padding)
     if percentiles is None:
         return *_fill_in(channel, missing, known), Spoiled(n_not_finite)
     far, calm, bottom, spread = _find_far(channel, known, *percentiles)
@@ -160,7 +163,7 @@ def _mend_channel(
     glare = _find_glare(channel, calm, known & ~missing, bottom)
     missing |= glare
     filled, unreached = _fill_in(channel, missing, known)
-    lines = _odd_lines(filled, spread) if spread > 0 and outside is None else []
+    lines = _odd_lines(filled, spread) if spread > 0 and padding is None else []
     if lines:
         for line in lines:
             missing[line] = True

@@ -140,16 +140,17 @@ def survey_labels(
         tables.append(measure_pixels(flat[~cut], values[~cut], shape, center, spacing))
         runs.append(_runs(flat[cut], values[cut]))
         if watch is not None:
-            watch((done + 1) / len(parts))
-    several = _in_several(tables)
-    for part, table in zip(parts, tables, strict=True):
-        mine = table.ids[np.isin(table.ids, several) | np.isin(table.ids, _ids(runs))]
+            watch((done + 1) / (2 * len(parts)))
+    again = np.union1d(_in_several(tables), np.concatenate([one[:, 0] for one in runs]))
+    for done, (part, table) in enumerate(zip(parts, tables, strict=True)):
+        mine = table.ids[np.isin(table.ids, again)]
         if len(mine):
             # Numbers that lie in several places, each of them within a block.
             flat, values = sorted_pixels(np.where(np.isin(known := labels.read(part)[0], mine), known, 0))
             runs.append(_runs(_in_whole(flat, part, shape), values))
+        if watch is not None:
+            watch((len(parts) + done + 1) / (2 * len(parts)))
     across = np.concatenate(runs)
-    again = np.unique(across[:, 0])
     tables = [MeasuredObjects(*(getattr(t, c)[~np.isin(t.ids, again)] for c in COLUMNS)) for t in tables]
     tables += _measured_runs(across, shape, center, spacing)
     joined = MeasuredObjects(*(np.concatenate([getattr(t, c) for t in tables]) for c in COLUMNS))
@@ -215,11 +216,6 @@ def _measured_runs(
         n = some[:, 2]
         flat = np.repeat(some[:, 1] - (np.cumsum(n) - n), n) + np.arange(n.sum())
         yield measure_pixels(flat, np.repeat(some[:, 0], n), shape, center, spacing)
-
-
-def _ids(runs: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    found: NDArray[np.int64] = np.unique(np.concatenate([one[:, 0] for one in runs]))
-    return found
 
 
 def _in_several(tables: Sequence[MeasuredObjects]) -> NDArray[np.int64]:

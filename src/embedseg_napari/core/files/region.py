@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numpy as np
-
-from embedseg_napari.core.axes import read_part, spatial_axes
+from embedseg_napari.core.axes import mean_of_channels, read_part, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from embedseg_napari.core.axes import Channel
 
 
@@ -79,7 +79,7 @@ class Region:
         part = read_part(self.array, self.axes, key)
         if "C" not in self.axes or "C" in key:
             return part[None]
-        return part.mean(axis=0, dtype=np.float32)[None] if self.channel == "mean" else part
+        return mean_of_channels(part, keepdims=True) if self.channel == "mean" else part
 
 
 def choose_region(array: Any, axes: str, channel: Channel, region: tuple[tuple[int, int], ...] | None = None) -> Region:

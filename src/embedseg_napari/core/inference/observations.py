@@ -41,12 +41,13 @@ class Observations:
         """
         self.n_frames += 1
         outside = ready.mended.outside
-        inside = slice(None) if outside is None else ~sample(outside)
+        inside = slice(None) if outside is None else ~sample(outside.all(0))
         values = np.stack([sample(channel)[inside].ravel() for channel in ready.mended.image])
         if values.size == 0 or np.all(values.max(axis=1) == values.min(axis=1)):
             self.blank.append(float(values.flat[0]) if values.size else 0.0)
             return
-        top = np.stack([sample(channel) == channel.max() for channel in ready.mended.image])
+        # A channel of one value is empty, not bright.
+        top = np.stack([(sample(one) == one.max()) & (one.min() < one.max()) for one in ready.mended.image])
         found = sample(labels) > 0
         all_of, of_objects = float(top.mean()), float(top[:, found].mean()) if found.any() else 0.0
         if all_of > MOST_BRIGHTEST or of_objects > MOST_BRIGHTEST_OBJECTS:

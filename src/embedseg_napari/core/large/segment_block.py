@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from embedseg_napari.core.data.normalization import Prepared
 from embedseg_napari.core.data.spoiled_pixels import mend
 from embedseg_napari.core.freed_memory import give_back_freed_memory
 from embedseg_napari.core.inference.openvino_engine import engine_begun
@@ -99,8 +100,4 @@ def scaled(pixels: NDArray[Any], whole: WholeImage, config: NormalizationConfig)
 
     What is far from all around it is not looked for: it is only known by the whole image.
     """
-    mended = mend(pixels, config.low, config.high, numbers_only=True)
-    values = whole.scaling.apply(mended.image)
-    if mended.outside is not None:
-        values[:, mended.outside] = 0
-    return values
+    return Prepared(mend(pixels, config.low, config.high, numbers_only=True), whole.scaling).values()

@@ -89,13 +89,13 @@ def measure_whole(
         is_empty = np.array([part.min() == part.max() for part in parts])
         if is_empty.all():
             is_empty[:] = False
-        outside = np.zeros(image.shape[1:], bool)
-        outside[is_empty] = True
+        outside = np.zeros(image.shape, bool)
+        outside[:, is_empty] = True
         side = " x ".join(map(str, boxes[0].shape))
         words = f"Brightness is measured on {count(len(boxes), 'part')} of {side} pixels, spread over the whole image."
     contrast = []
-    for channel in image:
-        values = (sample(channel) if outside is None else channel[~outside]).ravel()
+    for c, channel in enumerate(image):
+        values = (sample(channel) if outside is None else channel[~outside[c]]).ravel()
         values = values[np.isfinite(values)] if values.dtype.kind == "f" else values
         # No arithmetic is defined for yes and no.
         values = values.astype(np.uint8) if values.dtype == bool else values

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from embedseg_napari.core.data.on_disk import FromDisk
+from embedseg_napari.core.data.own_labels import labels_of_others
 from embedseg_napari.core.data.pairs import from_arrays, load_folder
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.runs import is_main_process
@@ -57,6 +58,13 @@ def read_images(
     return from_arrays(source, **reading)
 
 
-def read_held_out(source: str | Path | Sequence[Any], reading: Reading, disk: FromDisk) -> list[Example]:
-    """The same of held-out images, of which there may be none."""
-    return [] if isinstance(source, Sized) and len(source) == 0 else read_images(source, reading, disk)
+def read_held_out(
+    source: str | Path | Sequence[Any], reading: Reading, disk: FromDisk, labels: str | Path | None = None
+) -> list[Example]:
+    """The same of held-out images, of which there may be none; a name of labels holds for them, too."""
+    if isinstance(source, str | Path):
+        return read_images(source, reading, disk, labels_of_others(labels))
+    if isinstance(source, Sized) and len(source) == 0:
+        return []
+    # No name of the images that are trained on.
+    return from_arrays(source, called="held-out image", **reading)

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
+from embedseg_napari.core.data.normalization import Prepared
 from embedseg_napari.core.data.resizing import resized_part, scaled_shape
 from embedseg_napari.core.data.sparse import object_extents
 from embedseg_napari.core.data.spoiled_pixels import mend
@@ -54,11 +55,7 @@ class NormalizedPixels:
     def read(self, part: Part) -> NDArray[np.float32]:
         """Normalised values of a part, shape (C, (Z,) Y, X)."""
         # What is far from all around it is only known by the whole image; numbers that are none are filled in.
-        mended = mend(self.pixels.read(part), self.low, self.high, numbers_only=True)
-        values = self.scaling.apply(mended.image)
-        if mended.outside is not None:
-            values[:, mended.outside] = 0
-        return values
+        return Prepared(mend(self.pixels.read(part), self.low, self.high, numbers_only=True), self.scaling).values()
 
 
 _measured: WeakKeyDictionary[StoredPixels, tuple[NormalizationConfig, Scaling, str]] = WeakKeyDictionary()

@@ -9,6 +9,7 @@ import numpy as np
 from psygnal import Signal
 
 from embedseg_napari.core.annotation.click import MOST_SEEN, Surroundings, latest_objects, maps_serve, sizes_of
+from embedseg_napari.core.axes import mean_of_channels
 from embedseg_napari.core.config.limits import SCALES
 from embedseg_napari.core.data.statistics import ALIKE, scale_to_known
 from embedseg_napari.core.session.images import to_frame
@@ -133,7 +134,7 @@ class ClickMaps:
 
             loaded, frame = load_model(source.model, device), to_frame(picture)
             if loaded.config.n_channels == 1:
-                frame = frame.mean(0, keepdims=True, dtype=np.float32)
+                frame = mean_of_channels(frame, keepdims=True)
             settings = loaded.config.prediction.model_copy(update={"scale": source.scale, "find_scale": False})
             return (yield from Predictor(loaded, settings).embed(frame, loaded.config.axes, should_stop))
 

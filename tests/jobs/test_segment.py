@@ -1,0 +1,41 @@
+"""What a job makes of an image before a network sees it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedseg_napari.core.config import NormalizationConfig
+from embedseg_napari.core.data.normalization import normalize
+from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.files.region import Part, choose_region
+from embedseg_napari.core.files.tiff import read_image, write_image
+from embedseg_napari.jobs.segment import take_channel
+
+
+@pytest.mark.parametrize("method", ["dtype-range", "percentile"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32"])
+def test_the_mean_of_grey_colours_is_the_grey_image(tmp_path, dtype, method):
+    grey = (np.random.default_rng(0).random((40, 50)) * (1 if dtype == "float32" else np.iinfo(dtype).max)).astype(
+        dtype
+    )
+    colours = np.stack([grey] * 3, -1)
+    means = [
+        take_channel(colours, "YXC", "mean")[0],
+        choose_region(colours, "YXC", "mean").read(0, Part((0, 0), grey.shape))[0],
+        from_arrays([(colours, np.ones(grey.shape, int))], axes="YXC", channel="mean")[0].image[0],
+    ]
+    if dtype == "uint8":
+        write_image(tmp_path / "film.tif", np.stack([np.moveaxis(colours, -1, 0)] * 2), "TCYX")
+        film = read_image(tmp_path / "film.tif", lazily=True)
+        means.append(np.asarray(take_channel(film.array, film.axes, "mean")[0][1]))
+    for mean in means:
+        np.testing.assert_allclose(mean, grey, rtol=1e-6)
+        wanted, seen = (normalize(one[None], NormalizationConfig(method=method)) for one in (grey, mean))
+        np.testing.assert_allclose(seen, wanted, rtol=1e-5, atol=1e-6)
+        assert mean.dtype == dtype
+
+
+def test_the_mean_of_whole_numbers_is_rounded():
+    image = np.array([[[0, 250, 255]], [[1, 255, 255]], [[1, 255, 255]]], np.uint8)
+    assert take_channel(image, "CYX", "mean")[0].tolist() == [[1, 253, 255]]
