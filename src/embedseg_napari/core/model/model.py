@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.bar import with_bar
 from embedseg_napari.core.device import choose_device
 from embedseg_napari.core.errors import EmbedSegError, ModelError, SettingsError
+from embedseg_napari.core.inference.given_image import ONE_CHANNEL
 from embedseg_napari.core.inference.predictor import Predictor
 from embedseg_napari.core.model.known_models import (
     CHECKPOINTS,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+INSTEAD = {ONE_CHANNEL: "give one channel, such as image[0]"}
+"""What is said to a script in place of what only a command has an option for."""
 MOST_OWN = 3
 """Models of one's own that are tried beside the bundled ones, the latest first."""
 
@@ -131,7 +134,7 @@ class Model:
             If `should_stop` returned True.
         """
         require_functions(on_event=on_event, should_stop=should_stop)
-        with speaking_python():
+        with speaking_python(INSTEAD):
             settings = self._settings(tta=tta, precision=precision, engine=engine, tile=tile, tile_overlap=tile_overlap)
             run = Predictor(self, settings).embed(image, axes, should_stop or never, normalize=normalize)
             return drain(run, tell if on_event is None else on_event)
@@ -237,7 +240,7 @@ class Model:
             If `should_stop` returned True.
         """
         require_functions(on_event=on_event, should_stop=should_stop)
-        with speaking_python(), with_bar(progress, tell if on_event is None else on_event) as listener:
+        with speaking_python(INSTEAD), with_bar(progress, tell if on_event is None else on_event) as listener:
             settings = self._settings(
                 tta=tta,
                 seed_threshold=seed_threshold,
