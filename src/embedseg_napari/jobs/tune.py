@@ -269,7 +269,8 @@ def store_settings(
     if target.suffix != SUFFIX:
         target = target.with_name(f"{target.name}{SUFFIX}")
     require_changeable(target)
-    if target == source:
+    # Some file systems do not tell capitals from small letters.
+    if source.exists() and target.exists() and target.samefile(source):
         overwrite = True
     else:
         others["name"] = target.stem
