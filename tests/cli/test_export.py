@@ -96,6 +96,17 @@ def test_a_folder_is_told_to_be_one(embedseg, files) -> None:
     assert f"one by one, such as {folder / 'image.tif'}" in ended.err
 
 
+def test_an_image_that_does_not_name_time_has_the_axes_of_its_labels(embedseg, tmp_path) -> None:
+    labels = np.zeros((4, 20, 30), np.int32)
+    labels[:, 2:6, 3:8] = 1
+    write_labels(tmp_path / "l.tif", labels, "TYX")
+    tifffile.imwrite(tmp_path / "m.tif", labels.astype(np.uint8) * 7, photometric="minisblack")
+    words = ("--format", "geojson", "--image", tmp_path / "m.tif", "--output", tmp_path / "a.geojson")
+    ended = embedseg("export", tmp_path / "l.tif", *words)
+    assert ended.status == 0, ended.err
+    assert "intensity" in (tmp_path / "a.geojson").read_text()
+
+
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_planes_are_exported_whole(embedseg, tmp_path, is_ours) -> None:
     planes = np.zeros((2, 20, 30), np.uint8)

@@ -162,6 +162,40 @@ def test_all_frames_of_a_large_file_are_measured_however_they_are_stored(embedse
     assert "left out: 8 x 8" in " ".join(ended.err.split())
 
 
+@pytest.mark.parametrize(
+    ("stored", "axes"),
+    [({}, "TYX"), ({"imagej": True, "metadata": {"axes": "ZYX"}}, "TYX"), ({"imagej": True}, "TCYX")],
+)
+def test_an_image_that_does_not_name_time_has_the_axes_of_its_labels(embedseg, tmp_path, stored, axes) -> None:
+    labels = np.zeros((5, 20, 30), np.int32)
+    labels[:, 2:6, 3:8] = 1
+    image = np.random.default_rng(0).integers(0, 255, (5, *[2] * ("C" in axes), 20, 30)).astype(np.uint8)
+    # Four dots per pixel of a micrometre each: what the file does not name has a pixel size.
+    tifffile.imwrite(tmp_path / "m.tif", image, resolution=(4e4, 4e4), resolutionunit="CENTIMETER", **stored)
+    write_labels(tmp_path / "l.tif", labels, "TYX")
+    words = ("measure", tmp_path / "l.tif", "--image", tmp_path / "m.tif", "--output", tmp_path / "t.csv")
+    ended = embedseg(*words)
+    assert ended.status == 0, ended.err
+    found = rows(tmp_path / "t.csv")
+    assert [row["frame"] for row in found] == list("01234")
+    assert float(found[3]["area_um2"]) == pytest.approx(20 / 16)
+    last = image[3, 1] if "C" in axes else image[3]
+    name = "intensity_mean_1" if "C" in axes else "intensity_mean_0"
+    assert float(found[3][name]) == pytest.approx(last[2:6, 3:8].mean())
+    assert "guessed" not in ended.out + ended.err
+    assert ("taken for TYX" in ended.err) == ("metadata" in stored)
+
+
+def test_axes_that_neither_file_names_are_told(embedseg, tmp_path) -> None:
+    labels = np.zeros((5, 20, 30), np.uint16)
+    labels[:, 2:6, 3:8] = 1
+    for name in ("l.tif", "m.tif"):
+        tifffile.imwrite(tmp_path / name, labels, photometric="minisblack")
+    ended = embedseg("measure", tmp_path / "l.tif", "--image", tmp_path / "m.tif", "--output", tmp_path / "t.csv")
+    assert ended.status == 0, ended.err
+    assert "axes of l.tif, shape (5, 20, 30), were guessed to be ZYX; see --axes" in ended.out
+
+
 def test_an_image_without_objects_is_one_of_many(embedseg, files) -> None:
     folder, labels, _ = files
     write_labels(folder / "labels" / "b.tif", labels * 0, "YX")

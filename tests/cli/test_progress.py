@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from embedseg_napari.cli import progress as module
 from embedseg_napari.cli.progress import PredictionProgress, TrainingProgress, curve_rows
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.events import (
     EpochFinished,
     Message,
@@ -18,6 +20,7 @@ from embedseg_napari.core.events import (
     TileFinished,
     TrainingStarted,
 )
+from embedseg_napari.jobs.folder.segment_folder import ImageFailed, ImageSaved
 from embedseg_napari.jobs.segment import ImageStarted
 
 STARTED = TrainingStarted(6, 2, 40, (64, 64), 20, None, 10, "cpu", "float32")
@@ -85,6 +88,20 @@ def test_a_slow_image_tells_its_tiles(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert 0 < len(lines) < 8
     assert lines[0].startswith("big.tif: frame 2 of 2, tile ")
+
+
+def test_what_is_said_after_an_image_is_not_of_it(capsys):
+    progress = PredictionProgress(shown=True)
+    progress(ImageStarted(0, 2, "good.tif"))
+    progress(Message("Its axes were guessed.", "warning"))
+    progress(ImageSaved(0, "good.tif", 12))
+    progress(ImageFailed(1, Path("odd.czi"), DataError("odd.czi: left out; it is a format of microscopes.")))
+    progress(Message("The report was not written.", "warning"))
+    captured = capsys.readouterr()
+    said = [line.split(",")[0] for line in captured.out.splitlines()]
+    assert said == ["good.tif: 12 objects", "odd.czi: failed"]
+    assert "good.tif: Its axes were guessed." in captured.err
+    assert "Warning: The report was not written." in captured.err
 
 
 @pytest.mark.parametrize("n", [1, 2, 9, 10, 57, 1000])

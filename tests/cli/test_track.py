@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 
 from embedseg_napari.core.files.tiff import write_image, write_labels
 
@@ -30,6 +31,17 @@ def test_a_movie_or_a_folder_of_frames(embedseg, files, labels, image) -> None:
     assert ended.status == 0, ended.err
     assert "2 tracks with 0 divisions in 4 frames" in ended.out
     assert (files / "out/res_track.txt").read_text() == "1 0 3 0\n2 0 3 0\n"
+    assert "intensity_mean_0" in (files / "out/tracks.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize("labels", ["movie.tif", "frames"])
+@pytest.mark.parametrize("stored", [{}, {"imagej": True, "metadata": {"axes": "ZYX"}}])
+def test_an_image_that_does_not_name_time_is_a_movie_as_its_labels(embedseg, files, labels, stored) -> None:
+    image = tifffile.imread(files / "image.tif")
+    tifffile.imwrite(files / "plain.tif", image, photometric="minisblack", **stored)
+    ended = embedseg("track", files / labels, "--image", files / "plain.tif", "--output", files / "out")
+    assert ended.status == 0, ended.err
+    assert "2 tracks with 0 divisions in 4 frames" in ended.out
     assert "intensity_mean_0" in (files / "out/tracks.csv").read_text().splitlines()[0]
 
 

@@ -41,7 +41,13 @@ def _nothing_is_imported_meanwhile() -> None:
             "give spacing=(z, y, x) (in napari, write it under Voxel).",
         ),
         ("--val or --val-group.", "validation or validation_fraction."),
+        ("set by --halo; leave out --tile-overlap.", "set by halo; leave out tile_overlap."),
+        ("with --scale 0.5, or (--workers 1) --output.", "with scale=0.5, or (workers=1) output."),
+        ("the parts (--part), then --finish.", "the parts (part), then finish=True."),
         ("nothing -- at all", "nothing -- at all"),
+        ("torchrun --nproc_per_node 4", "torchrun --nproc_per_node 4"),
+        ("/data/a--tile/b: and --old/c.tif, --axes.tif", "/data/a--tile/b: and --old/c.tif, --axes.tif"),
+        ("such as --output A-labels.ome.zarr.", "such as output A-labels.ome.zarr."),
     ],
 )
 def test_options_become_arguments(said, meant) -> None:
@@ -130,7 +136,10 @@ def test_a_training_on_arrays_warns_of_what_it_guesses(blobs) -> None:
         (lambda model: model.predict([IMAGE, IMAGE[1:]]), "no array"),
         (lambda model: model.predict(IMAGE, axes=5), "a letter per axis"),
         (lambda model: model.predict(IMAGE, tile="large"), "tile"),
-        (lambda model: model.predict(np.zeros((2, 16, 24)), "CYX"), "channel=0 is the first"),
+        (lambda model: model.predict(np.zeros((2, 16, 24)), "CYX"), r"give one channel, such as image\[0\]"),
+        (lambda model: model.embed(np.zeros((2, 16, 24)), "CYX"), r"give one channel, such as image\[0\]"),
+        (lambda _: es.track(LABELS), 'such as TYX \\(axes="TYX"\\)'),
+        (lambda _: es.track(np.stack([LABELS] * 2), trackastra="ctc"), r"give it \(image\)"),
         (lambda model: model.embed("image.tif"), "read the image first"),
     ],
 )

@@ -63,6 +63,22 @@ def test_command_and_script_give_the_same_labels(image, tmp_path) -> None:
     assert (again.axes, again.spacing, again.unit) == ("YX", (0.5, 0.5), "um")
 
 
+@pytest.mark.parametrize("said", [None, "nm"])
+def test_a_pixel_size_that_was_typed_counts_in_the_script_as_in_the_command(tmp_path, said) -> None:
+    path, made = tmp_path / "movie.tif", tmp_path / "out" / "movie.tif"
+    movie = np.stack([nuclei((96, 96), diameter=24, seed=seed).image for seed in range(2)])
+    write_image(path, movie, "TYX", None if said is None else (7.0, 7.0), said, interval=30.0)
+    recipe = of_image(SegmentRecipe(path, "nuclei-2d", tmp_path / "out", "TYX", spacing=(0.5, 0.25), device="cpu"))
+    run(recipe.command)
+    by_command = read_image(made, labels=True)
+    made.unlink()
+    exec(compile(recipe.script, "script", "exec"), {})
+    by_script = read_image(made, labels=True)
+    np.testing.assert_array_equal(by_script.array, by_command.array)
+    told = [(one.spacing, one.unit, one.interval) for one in (by_command, by_script)]
+    assert told == [(pytest.approx((0.5, 0.25)), "um", 30)] * 2
+
+
 def test_objects_shown_whole_are_written_as_planes(image, tmp_path) -> None:
     wanted = es.load_model("nuclei-2d", device="cpu").predict(read_image(image).array[0], "YX", spacing=(0.5, 0.5))
     recipe = of_image(SegmentRecipe(image, "nuclei-2d", tmp_path / "out", "CYX", 0, (0.5, 0.5), "cpu", planes=True))

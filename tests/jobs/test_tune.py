@@ -5,12 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.config import ModelConfig, PredictionConfig
+from embedseg_napari.core.errors import AlreadyExists
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.model.model_file import read_model_config
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain
-from embedseg_napari.jobs.tune import tune
+from embedseg_napari.jobs.tune import store_settings, tune
 
 
 def test_the_scores_are_those_of_the_objects_shown(blobs) -> None:
@@ -29,3 +33,15 @@ def test_the_scores_are_those_of_the_objects_shown(blobs) -> None:
     assert tuning.thresholds.score_of((0.9, 0.5)) == pytest.approx(shown)
     best = np.mean([row.ap for row in match(labels, tuning.segmentation.labels)])
     assert tuning.thresholds.score == pytest.approx(best)
+
+
+def test_settings_replace_no_other_model_unasked_and_a_new_file_is_called_after_itself(tmp_path) -> None:
+    source, other = (Model(ModelConfig(name=name), BranchedERFNet(2, 1)).save(tmp_path / name) for name in ("a", "b"))
+    precious, changes = other.read_bytes(), {"seed_threshold": 0.6}
+    for target in (other, other.with_suffix("")):
+        with pytest.raises(AlreadyExists, match=r"b\.embedseg: exists already"):
+            store_settings(source, target, changes)
+    assert other.read_bytes() == precious
+    for target, name, may_replace in ((source, "a", False), (tmp_path / "c", "c", False), (other, "b", True)):
+        written = read_model_config(store_settings(source, target, changes, overwrite=may_replace))
+        assert (written.name, written.prediction.seed_threshold) == (name, 0.6)

@@ -206,7 +206,8 @@ class PredictionProgress(Shown):
             case ImageFailed():
                 text, path = sentence(event.error), str(event.path)
                 complain(text if path in text else text.replace("Error: ", f"Error: {path}: ", 1))
-                self._finish(f"{self.name}: failed")
+                # One that cannot be read is not begun.
+                self._finish(f"{event.path.name}: failed")
 
     def _tile(self, frame: int, tile: int, n_tiles: int) -> None:
         if self.bar is not None:
@@ -216,6 +217,8 @@ class PredictionProgress(Shown):
             self._line(f"{self.name}: {of}tile {tile} of {n_tiles}")
 
     def _finish(self, text: str) -> None:
+        """Tell how an image ended; what is said from now on is not of it."""
+        self.name = ""
         if self.shown:
             self._line(text)
         if self.bar is not None:

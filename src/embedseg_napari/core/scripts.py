@@ -13,22 +13,24 @@ from embedseg_napari.core.errors import AssumptionWarning, EmbedSegError, EmbedS
 from embedseg_napari.core.events import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 logger = logging.getLogger(__name__)
 PACKAGE = __name__.partition(".")[0]
-OPTION = re.compile(r"--(axes|channel|spacing|val-group|val|tile|overwrite)\b(?: (Z,Y,X|[A-Z]+|\d+|mean)\b)?")
-"""What sentences name as options of the command line."""
+OPTION = re.compile(
+    r"(?<![^\s(])--([a-z]+(?:-[a-z]+)*)(?![\w/\\-]|\.\w)"
+    r"(?: (Z,Y,X|[A-Z]+|\d+(?:\.\d+)?|mean)(?![\w/\\-]|\.\w))?"
+)
+"""What sentences name as options of the command line, and a value; names of files are none."""
 ARGUMENTS = {
-    "axes": "axes",
-    "channel": "channel",
     "spacing": "spacing=(z, y, x)",
     "val": "validation",
     "val-group": "validation_fraction",
-    "tile": "tile",
+    "val-fraction": "validation_fraction",
     "overwrite": "overwrite=True",
+    "finish": "finish=True",
 }
-"""The same as arguments of Python."""
+"""Those that arguments of Python have another name for, or that stand alone."""
 
 
 def warn(text: str, category: type[Warning] = AssumptionWarning) -> None:
@@ -52,19 +54,22 @@ def in_python(text: str) -> str:
     """Say a sentence with arguments of Python where it names options of the command line: ``axes="ZYX"``."""
 
     def argument(found: re.Match[str]) -> str:
-        name, value = ARGUMENTS[found[1]], found[2]
+        name, value = ARGUMENTS.get(found[1], found[1].replace("-", "_")), found[2]
         if value is None or "=" in name:
             return name
-        return f"{name}={value}" if value.isdigit() else f'{name}="{value}"'
+        return f'{name}="{value}"' if value[0].isalpha() else f"{name}={value}"
 
     return OPTION.sub(argument, text)
 
 
 @contextmanager
-def speaking_python() -> Iterator[None]:
-    """Say what goes wrong inside with arguments of Python."""
+def speaking_python(instead: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Say what goes wrong inside with arguments of Python, and some words otherwise, as where there is no argument."""
     try:
         yield
     except EmbedSegError as error:
-        error.args = (in_python(str(error)),)
+        text = str(error)
+        for said, meant in (instead or {}).items():
+            text = text.replace(said, meant)
+        error.args = (in_python(text),)
         raise

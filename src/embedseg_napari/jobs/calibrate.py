@@ -87,7 +87,7 @@ def calibrate_file(
     source : str or Path
         Model to read, by name or file.
     target : Path
-        File to write; may be the same.
+        File to write; the same, or a new one.
     images : callable
         Reads the images.
     should_stop : callable
@@ -108,8 +108,7 @@ def calibrate_file(
     times = _times_as_fast(model, found, examples[0])
     if should_stop():
         raise Stopped("The model was not calibrated.")
-    others = {"calibration": found} if target == path else {"calibration": found, "name": target.stem}
-    return Calibrated(store_settings(path, target, {"engine": "int8"}, **others), found, times)
+    return Calibrated(store_settings(path, target, {"engine": "int8"}, calibration=found), found, times)
 
 
 def calibrate(

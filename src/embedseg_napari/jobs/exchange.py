@@ -35,7 +35,7 @@ from embedseg_napari.core.machine import memory_of_machine
 from embedseg_napari.core.measure.blocks import Blocks, is_lazy
 from embedseg_napari.core.measure.measurements import PartMeasured, measuring
 from embedseg_napari.core.measure.sums import ids_of
-from embedseg_napari.jobs.label_files import read_labels, read_like
+from embedseg_napari.jobs.label_files import named_like, read_labels, read_like, sized_like, with_axes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -104,6 +104,7 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
     else:
         labels = yield from read_labels(job.labels, job.axes, like, whole=False)
         groups = (labels.array,)
+    like = yield from named_like(like, labels)
     spacing, unit = (labels.spacing, labels.unit) if job.spacing is None else (job.spacing, "um")
     if spacing is not None and len(spacing) != len(spatial_axes(labels.axes)):
         raise DataError(f"--spacing needs one number for each of the axes {spatial_axes(labels.axes)}.")
@@ -184,10 +185,8 @@ def _read_planes(
         spacing, unit = (picture.spacing, picture.unit) if "C" in picture.axes else (None, None)
     if not objects:
         raise DataError(f"{job.labels}: holds no objects; all its pixels are 0.")
-    if spacing is None and like is not None and spatial_axes(like.axes) == ordered(space):
-        spacing, unit = like.spacing, like.unit
     groups = overlaid(objects, shape).groups
-    return Picture(groups[0], space, spacing, unit, path=job.labels), groups
+    return sized_like(Picture(groups[0], space, spacing, unit, path=job.labels), like), groups
 
 
 def _told_memory(labels: Picture, job: ExportJob) -> Generator[Message, None, None]:
@@ -233,6 +232,11 @@ def import_file(job: ImportJob, should_stop: Callable[[], bool]) -> Generator[An
         raise DataError(f"{job.output}: labels are written as .tif; choose such a name.")
     _require_free(job.output, job.overwrite)
     like = yield from read_like(job.like, job.axes)
+    like = with_axes(like, like.axes)
+    if like.axes_guessed and like.array.ndim > 2:
+        yield Message(
+            f"The axes of {job.like.name}, shape {like.array.shape}, were guessed to be {like.axes}; see --axes."
+        )
     own = result_axes(like.axes)
     shape = [size for size, letter in zip(like.array.shape, like.axes, strict=True) if letter != "C"]
     said: list[str] = []

@@ -15,6 +15,7 @@ from embedseg_napari.core.files.picture import TIFF, Picture
 from embedseg_napari.core.files.plane_stack import is_plane_file
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.files.zarr_image import is_store, open_chosen
+from embedseg_napari.core.measure.measurements import axes_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 WHOLE = 1 << 28
 """Bytes up to which an image is read whole."""
+_OTHER_STACK = str.maketrans("TZ", "ZT")
 
 
 def read_labels(
@@ -55,9 +57,9 @@ def read_labels(
     if is_guessed:
         own = "" if like is None else result_axes(like.axes)
         guessed = own if len(own) == array.ndim else guess_axes(array.shape, min(array.ndim, 3))
-        if guessed != own and array.ndim > 2:
+        if array.ndim > 2 and (like is None or guessed != own or like.axes_guessed):
             yield Message(f"The axes of {path.name}, shape {array.shape}, were guessed to be {guessed}; see --axes.")
-        picture = _with_axes(picture, guessed)
+        picture = with_axes(picture, guessed)
     if "C" in picture.axes and is_plane_file(path):
         raise DataError(
             f"{path}: holds planes of one object each; this needs labels, as predict writes without --planes."
@@ -74,13 +76,13 @@ def read_labels(
         raise DataError(f"{path}: has channels (axes {picture.axes}); a label image has one number for each pixel.")
     if is_read and not may_be_empty and not array.any():
         raise DataError(f"{path}: holds no objects; all its pixels are 0.")
-    if picture.spacing is None and like is not None and spatial_axes(like.axes) == spatial_axes(picture.axes):
-        picture = replace(picture, spacing=like.spacing, unit=like.unit)
-    return picture
+    return sized_like(picture, like)
 
 
 def read_like(path: Path, axes: str | None = None, *, whole: bool = True) -> Generator[Message, None, Picture]:
-    """Read the image that labels belong to; its axes are known afterwards.
+    """Read the image that labels belong to; axes that its file leaves open are guessed, until `named_like` knows.
+
+    Its pixel size is then as the file has it, see `with_axes`.
 
     Parameters
     ----------
@@ -99,11 +101,43 @@ def read_like(path: Path, axes: str | None = None, *, whole: bool = True) -> Gen
     picture, _ = yield from _read(path, axes, False, whole)
     if picture.axes:
         return picture
-    shape = picture.array.shape
-    guessed = guess_axes(shape)
-    if len(shape) > 2:
-        yield Message(f"The axes of {path.name}, shape {shape}, were guessed to be {guessed}.")
-    return _with_axes(picture, guessed)
+    return replace(picture, axes=guess_axes(picture.array.shape))
+
+
+def named_like(image: Picture | None, labels: Picture) -> Generator[Message, None, Picture | None]:
+    """The image of labels, with their axes where its own file names none or only takes time for depth.
+
+    Movies are often stored as slices, and who segmented one has said what it is.
+    """
+    if image is None:
+        return None
+    named = _named_like(image, labels)
+    if named.axes != image.axes and not image.axes_guessed:
+        where = "The image" if image.path is None else image.path.name
+        yield Message(
+            f"{where} has the axes {image.axes}, which are taken for {named.axes} as in its labels; --axes says what "
+            "those are.",
+            "warning",
+        )
+    return named
+
+
+def _named_like(image: Picture, labels: Picture) -> Picture:
+    own, theirs, shape = labels.axes, result_axes(image.axes), image.array.shape
+    if image.axes_guessed and len(shape) - len(own) in (0, 1):
+        return with_axes(image, axes_beside(shape, own, labels.array.shape))
+    is_other_stack = len(theirs) == len(own) and {*theirs} ^ {*own} == {"T", "Z"}
+    return with_axes(image, image.axes.translate(_OTHER_STACK) if is_other_stack else image.axes)
+
+
+def sized_like(labels: Picture, image: Picture | None) -> Picture:
+    """Labels with the pixel size of their image, where their own file gives none."""
+    if labels.spacing is not None or image is None:
+        return labels
+    image = _named_like(image, labels)
+    if spatial_axes(image.axes) != spatial_axes(labels.axes):
+        return labels
+    return replace(labels, spacing=image.spacing, unit=image.unit)
 
 
 def _read(path: Path, axes: str | None, labels: bool, whole: bool) -> Generator[Message, None, tuple[Picture, bool]]:
@@ -116,8 +150,8 @@ def _read(path: Path, axes: str | None, labels: bool, whole: bool) -> Generator[
     return picture, opened is None
 
 
-def _with_axes(picture: Picture, axes: str) -> Picture:
-    """A picture whose axes its file does not name; it may give a depth that there is no axis for."""
+def with_axes(picture: Picture, axes: str) -> Picture:
+    """A picture whose axes its file does not name, or wrongly; it may give a depth that there is no axis for."""
     n = len(spatial_axes(axes))
     spacing = None if picture.spacing is None or len(picture.spacing) < n else picture.spacing[-n:]
     return replace(picture, axes=axes, spacing=spacing)

@@ -22,7 +22,7 @@ from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import require_table_name, write_table
 from embedseg_napari.core.stores.labels import labels_place, table_place
 from embedseg_napari.core.wording import count, shape_words
-from embedseg_napari.jobs.label_files import read_labels, read_like
+from embedseg_napari.jobs.label_files import named_like, read_labels, read_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -123,6 +123,7 @@ def _measure_file(
     # One image of many may well show no objects.
     is_one_of_many = _is_folder(job.labels)
     labels = yield from read_labels(path, job.axes, like, whole=False, may_be_empty=is_one_of_many)
+    like = yield from named_like(like, labels)
     spacing, unit = job.spacing, "um" if job.spacing is not None else labels.unit
     if spacing is None:
         spacing = labels.spacing

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.documents import Unreadable, parse_json, read_text
+from embedseg_napari.core.files.units import MICROMETRE
 from embedseg_napari.core.model.model_file import software_version
 from embedseg_napari.core.wording import readable
 
@@ -67,6 +68,7 @@ class SegmentRecipe:
     axes: str | None = None
     channel: int | str = "all"
     spacing: tuple[float, ...] | None = None
+    """Micrometres per pixel (z, y, x) in place of what the file says."""
     device: str = "auto"
     changes: Mapping[str, Any] | None = None
     """Settings that replace those stored with the model."""
@@ -130,7 +132,12 @@ def of_image(job: SegmentRecipe) -> Recipe:
         planes=job.planes,
     )
     options = {name: value for name, value in (job.changes or {}).items() if value is not None}
-    settings = "".join(f"    {name}={value!r},\n" for name, value in {"spacing": job.spacing, **options}.items())
+    settings = "".join(f"    {name}={value!r},\n" for name, value in options.items())
+    if job.spacing is None:
+        units, size = "", "picture.spacing, picture.unit"
+    else:
+        units, size = "from embedseg_napari.core.files.units import in_unit\n", f"{job.spacing!r}, {MICROMETRE!r}"
+        settings = f"    spacing=in_unit(spacing, unit, model.config.spacing_unit),\n{settings}"
     imports = "from embedseg_napari.core.files.tiff import read_image, write_labels\n"
     if job.planes:
         imports = (
@@ -142,8 +149,10 @@ def of_image(job: SegmentRecipe) -> Recipe:
         "import embedseg_napari as es\n"
         "from embedseg_napari.core.axes import guess_axes, result_axes\n"
         f"{imports}"
+        f"{units}"
         "from embedseg_napari.jobs.segment import take_channel\n\n"
         f"picture = read_image({str(job.image)!r}, {job.axes!r})\n"
+        f"spacing, unit = {size}\n"
         f"model = es.load_model({job.model!r}, device={job.device!r})\n"
         "axes = picture.axes or guess_axes(picture.array.shape, model.config.ndim, model.config.n_channels)\n"
     ]
@@ -154,9 +163,10 @@ def of_image(job: SegmentRecipe) -> Recipe:
         )
     array = "part" if job.region else "picture.array"
     target = str(job.output / f"{job.image.stem}.tif")
-    what, written, order = "labels", "write_labels(\n    target,\n    segmentation.labels,\n", "    keep_order=True,\n"
+    what, kept = "labels", "    interval=picture.interval,\n    keep_order=True,\n"
+    written = "write_labels(\n    target,\n    segmentation.labels,\n"
     if job.planes:
-        what, order = "planes", ""
+        what, kept = "planes", ""
         written = (
             "planes = segmentation.planes\n"
             "write_planes(\n    target,\n    planes,\n    len(planes),\n    planes.shape[1:],\n"
@@ -165,7 +175,7 @@ def of_image(job: SegmentRecipe) -> Recipe:
         f"image, own = take_channel({array}, axes, {job.channel!r})\n"
         f"segmentation = model.predict(\n    image,\n    own,\n{settings})\n"
         f"target = {target!r}\n"
-        f"{written}    result_axes(axes),\n    picture.spacing,\n    picture.unit,\n{order}"
+        f"{written}    result_axes(axes),\n    spacing,\n    unit,\n{kept}"
         "    overwrite=False,  # True replaces the result of an earlier run\n)\n"
         f'print(f"{{len(segmentation.scores)}} objects; the {what} are in {{target}}")\n'
     )

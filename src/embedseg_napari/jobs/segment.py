@@ -16,6 +16,7 @@ from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.units import in_unit
+from embedseg_napari.core.inference.given_image import ONE_CHANNEL
 from embedseg_napari.core.model.known_models import bundled_models
 from embedseg_napari.core.wording import count
 
@@ -155,8 +156,7 @@ def _check_channels(config: ModelConfig, shape: tuple[int, ...], axes: str | Non
     if name:
         raise ModelError(
             f"The image has {count(n, 'channel')} (axes {axes}) but the model works on {config.n_channels}; take the "
-            f"model {name} if it looks like what that learned from, or choose one channel (--channel 0 is the first) "
-            "or their mean (--channel mean)."
+            f"model {name} if it looks like what that learned from, or {ONE_CHANNEL}."
         )
 
 

@@ -16,7 +16,7 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.tracking.corrections import CorrectedTracks
 from embedseg_napari.core.tracking.frame_folder import FrameFolder
 from embedseg_napari.core.tracking.run import MAX_GAP, tracking
-from embedseg_napari.jobs.label_files import read_labels, read_like
+from embedseg_napari.jobs.label_files import named_like, read_labels, read_like, sized_like
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -78,6 +78,7 @@ def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any
     corrections = [] if job.corrections is None else _read_corrections(job.corrections)
     like = None if job.image is None else (yield from _read(job.image, None, None, is_labels=False))
     labels = yield from _read(job.labels, job.axes, like, is_labels=True)
+    like = yield from named_like(like, labels)
     spacing, unit = in_micrometres(labels.spacing, labels.unit) if job.spacing is None else (job.spacing, MICROMETRE)
     if spacing is not None and len(spacing) != len(spatial_axes(labels.axes)):
         raise DataError(f"--spacing needs one number for each of the axes {spatial_axes(labels.axes)}.")
@@ -126,10 +127,8 @@ def _read(path: Path, axes: str | None, like: Picture | None, *, is_labels: bool
         known = "" if like is None else result_axes(like.axes).replace("T", "")
         own = known if len(known) == frames.ndim - 1 else guess_axes(frames.shape[1:])
     array: Any = frames
-    spacing, unit = frames.spacing, frames.unit
-    if spacing is None and like is not None and spatial_axes(like.axes) == spatial_axes(own):
-        spacing, unit = like.spacing, like.unit
-    return Picture(array, f"T{own}", spacing, unit, path=path)
+    is_guessed = not frames.frame_axes
+    return sized_like(Picture(array, f"T{own}", frames.spacing, frames.unit, path=path, axes_guessed=is_guessed), like)
 
 
 def _read_corrections(path: Path) -> list[Any]:

@@ -221,6 +221,14 @@ def read_dataset(
     return examples, read(held_out, None if disk is None else disk.beside(examples), labels_of_others(labels))
 
 
+def knows_its_split(folder: Path) -> bool:
+    """Whether no validation images are chosen: from a session none are held out, and a data set may have its `val/`."""
+    from embedseg_napari.core.data.pairs import find_dataset
+    from embedseg_napari.core.session.folder import STATE
+
+    return (folder / STATE).is_file() or find_dataset(folder)[1] is not None
+
+
 def _read_session(folder: Path) -> list[Example]:
     """What is annotated in a session."""
     from embedseg_napari.core.session.session import AnnotationSession

@@ -14,7 +14,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.model.known_models import SCRATCH
 from embedseg_napari.jobs.recipe import Recipe
 from embedseg_napari.jobs.train import TrainingRequest
-from embedseg_napari.jobs.training_pairs import ArrayPair, Region
+from embedseg_napari.jobs.training_pairs import ArrayPair, Region, knows_its_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,6 +173,9 @@ def _command(request: TrainingRequest, preset: str, changes: dict[str, Any]) -> 
     """The command and, where there is none, why."""
     if request.folder is None:
         return "", "The command line trains on a folder with images/ and masks/; save a script instead."
+    if knows_its_split(request.folder):
+        # The part to hold out counts for nothing there, but its option would split anew.
+        changes = {name: value for name, value in changes.items() if name != "validation_fraction"}
     # Epochs take the place of the minutes of a preset, and the other way round.
     lost = [
         name

@@ -212,7 +212,12 @@ def require_changeable(path: Path) -> None:
 
 
 def store_thresholds(
-    source: Path, target: Path, thresholds: TunedThresholds, should_stop: Callable[[], bool]
+    source: Path,
+    target: Path,
+    thresholds: TunedThresholds,
+    should_stop: Callable[[], bool],
+    *,
+    overwrite: bool = False,
 ) -> Generator[None, None, Path]:
     """Write a model file with the best thresholds; everything else stays as it was.
 
@@ -224,20 +229,26 @@ def store_thresholds(
         What was found.
     should_stop : callable
         Looked at before anything is written.
+    overwrite : bool
+        As `store_settings` takes it.
 
     Raises
     ------
     ModelError, DataError
-        If the model cannot be read, or the file not be written; never is a bundled one.
+        As `store_settings`.
     """
     if should_stop():
         raise Stopped("The model was not saved.")
     yield
-    return store_settings(source, target, thresholds.changes)
+    return store_settings(source, target, thresholds.changes, overwrite=overwrite)
 
 
-def store_settings(source: Path, target: Path, changes: dict[str, Any], **others: Any) -> Path:
+def store_settings(
+    source: Path, target: Path, changes: dict[str, Any], *, overwrite: bool = False, **others: Any
+) -> Path:
     """Write a model file with other settings of prediction, and return its name; the weights stay as they are.
+
+    A new file is called after itself, as a copy or an export is.
 
     Parameters
     ----------
@@ -245,6 +256,8 @@ def store_settings(source: Path, target: Path, changes: dict[str, Any], **others
         Model to read, and file to write; they may be the same.
     changes : dict
         Settings of prediction.
+    overwrite : bool
+        Whether another file than the source may be replaced.
     **others
         Further values of `ModelConfig`.
 
@@ -256,15 +269,20 @@ def store_settings(source: Path, target: Path, changes: dict[str, Any], **others
     if target.suffix != SUFFIX:
         target = target.with_name(f"{target.name}{SUFFIX}")
     require_changeable(target)
+    # Some file systems do not tell capitals from small letters.
+    if source.exists() and target.exists() and target.samefile(source):
+        overwrite = True
+    else:
+        others["name"] = target.stem
     if source.suffix == SUFFIX:
         with alone(target.parent):
             settings = read_model_config(source).prediction.changed(changes)
-            copy_model_file(source, target, overwrite=True, prediction=settings, **others)
+            copy_model_file(source, target, overwrite=overwrite, prediction=settings, **others)
     else:
         from embedseg_napari.core.model.model import load_model
 
         model = load_model(source, "cpu")
         settings = model.config.prediction.changed(changes)
         model.config = model.config.model_copy(update={"prediction": settings, **others})
-        model.save(target)
+        model.save(target, overwrite=overwrite)
     return target

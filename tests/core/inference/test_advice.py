@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from embedseg_napari.core.inference.size_check import usual_width
 from embedseg_napari.core.inference.trial import busiest_frame
 from embedseg_napari.core.model.known_models import bundled_path, models_folder
 from embedseg_napari.core.model.model import Model, load_model, others_like
+from embedseg_napari.core.model.model_file import CONFIG
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs import segment as jobs
 
@@ -118,6 +120,11 @@ def test_models_of_ones_own_are_tried_too(nuclei_model: Model) -> None:
     shutil.copy(bundled_path("nuclei-2d"), path)
     (path.parent / "damaged.embedseg").write_bytes(b"nothing")
     config = nuclei_model.config
+    # It says what it is, but its weights are none.
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(path.parent / "no_weights.embedseg", "w") as damaged:
+        for name in whole.namelist():
+            damaged.writestr(name, whole.read(name) if name == CONFIG else b"nothing")
+    (path.parent / "gone.embedseg").symlink_to(path.parent / "nowhere.embedseg")
     assert [name for name, _ in others_like(config, nuclei_model.path, "cpu")] == [
         "bacteria-phase-2d",
         "cells-phase-2d",

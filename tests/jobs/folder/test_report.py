@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,6 +93,8 @@ def test_a_continued_run_reports_what_the_earlier_one_did(job: FolderJob, tmp_pa
     assert "segmented by an earlier run" in found["a.tif"]
     # A third time all are of earlier runs; one whose image is gone bad in the meantime keeps its place.
     (tmp_path / "images" / "c.tif").write_bytes(b"")
+    recipe = job.results / "recipes" / "c.json"
+    recipe.write_text(json.dumps(json.loads(recipe.read_text()) | {"image": {"sha256": sha256(b"").hexdigest()}}))
     _, result = run(replace(job, resume=True))
     assert list(told(result.report)) == list(found)
     assert "Not shown: " in told(result.report)["c.tif"]

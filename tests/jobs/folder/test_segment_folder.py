@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import threading
 import time
 from dataclasses import replace
@@ -237,6 +238,24 @@ def test_going_on_leaves_what_others_made(job: FolderJob, kind: str) -> None:
     assert (result.n_saved, result.n_skipped) == (1, 0)
     assert "a.tif: was not made with this model" in result.failures[0].reason
     assert target.read_bytes() == before
+
+
+def test_going_on_takes_no_labels_of_another_image_of_the_same_name(job: FolderJob, tmp_path: Path) -> None:
+    run(job)
+    before = (job.results / "a.tif").read_bytes()
+    for name, value in (("a", 2), ("b", 1)):
+        write_image(tmp_path / "other" / f"{name}.tif", np.eye(24, dtype=np.uint8) * value, "YX", (0.5, 0.5), "um")
+    other = replace(job, inputs=(tmp_path / "other",), resume=True)
+    # A table that is missing changes nothing.
+    for again in (other, replace(other, tables="each")):
+        _, result = run(again)
+        assert [failure.path.name for failure in result.failures] == ["a.tif"]
+        assert "are labels of another image called a.tif" in result.failures[0].reason
+        assert (job.results / "a.tif").read_bytes() == before
+    # Recipes of early versions do not tell images apart.
+    recipe = job.results / "recipes" / "a.json"
+    recipe.write_text(json.dumps(json.loads(recipe.read_text()) | {"image": {"file": "a.tif"}}))
+    assert run(other)[1].n_skipped == 2
 
 
 def test_labels_and_tables_that_came_meanwhile_stay_together(job: FolderJob) -> None:

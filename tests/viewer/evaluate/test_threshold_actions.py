@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from evaluate_steps import finish, press
+from qtpy.QtWidgets import QFileDialog
 
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.model.model_file import read_model_config
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import remember
 from embedseg_napari.viewer.worker import RunState
@@ -43,8 +45,6 @@ def model_file(tmp_path: Path) -> Path:
 
 
 def test_thresholds_from_maps_at_hand_to_the_model(panel, viewer, blobs, qtbot, model_file, tmp_path) -> None:
-    from embedseg_napari.core.model.model_file import read_model_config
-
     true = blobs(2)[1]
     before = Segmentation.collect(maps_of(true), PredictionConfig())
     assert len(before.scores) == 0
@@ -173,3 +173,16 @@ def test_nothing_is_shown_or_saved_while_something_runs(panel, viewer, fields, q
     assert not any(button.isEnabled() for button in buttons)
     finish(panel, qtbot)
     assert all(button.isEnabled() for button in buttons)
+
+
+def test_a_model_is_not_replaced_unasked(panel, fields, qtbot, tmp_path, monkeypatch) -> None:
+    press(panel.thresholds.find, panel, qtbot)
+    other = tmp_path / "cells.embedseg"
+    other.write_bytes(b"precious")
+    typed = [str(other.with_suffix("")), str(other)]
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (typed.pop(0), ""))
+    panel.thresholds.save.click()
+    assert "exists already; give its whole name to replace it" in panel.status.text()
+    assert other.read_bytes() == b"precious"
+    press(panel.thresholds.save, panel, qtbot)
+    assert read_model_config(other).name == "cells"

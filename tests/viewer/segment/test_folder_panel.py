@@ -13,8 +13,10 @@ from qtpy.QtWidgets import QApplication
 from typer.testing import CliRunner
 
 from embedseg_napari.cli import app
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.jobs.folder.plan import TABLE, words_of
+from embedseg_napari.jobs.folder.report import FolderReport
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -103,6 +105,22 @@ def test_failures_of_the_last_folder_go_when_the_next_is_refused(panel, tmp_path
     batch.images.setText(str(tmp_path / "nowhere"))
     batch.run_button.click()
     assert (batch.failures.count(), batch.failures.isHidden()) == (0, True)
+
+
+def test_a_report_that_is_not_written_is_no_fault_of_the_last_image(panel, tmp_path, qtbot, monkeypatch):
+    def full(*_, **__):
+        raise DataError("The disk is full.")
+
+    monkeypatch.setattr(FolderReport, "write", full)
+    for name in ("a", "b"):
+        write_image(tmp_path / "images" / f"{name}.tif", np.zeros((16, 24), np.uint8), "YX")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    listed = [batch.failures.item(row).text() for row in range(batch.failures.count())]
+    assert "(warning) The report was not written: The disk is full." in listed
 
 
 @pytest.mark.parametrize("field", ["images", "results"])

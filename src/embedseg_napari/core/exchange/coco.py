@@ -188,8 +188,8 @@ def _objects(path: Path, largest: int, image: str, shape: tuple[int, int]) -> It
             height, width = (where.get(name) for name in ("height", "width"))
             if None not in (height, width) and (height, width) != shape:
                 raise DataError(
-                    f"was made on an image of {height} x {width} pixels, not {shape[0]} x {shape[1]}; choose its image "
-                    "with --like."
+                    f"was made on an image of {height} x {width} pixels, not {shape[0]} x {shape[1]}; choose the one "
+                    "that was annotated."
                 )
             segmentation = one.get("segmentation")
             if not segmentation or one.get("iscrowd"):

@@ -17,6 +17,8 @@ from embedseg_napari.core.wording import count, shape_words
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig
 
+ONE_CHANNEL = "choose one channel (--channel 0 is the first) or their mean (--channel mean)"
+"""What helps where a model takes one channel."""
 LARGE_SCALE, MOST_PIXELS = 2.0, 1 << 26
 """Images are enlarged by more than this factor up to that many pixels (2 GB of maps and working memory)."""
 
@@ -47,8 +49,7 @@ def check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         hint = "if its planes are images of their own, name that axis T" if config.ndim == 2 else "take a 2D model"
         raise ModelError(f"The image has the spatial axes {space} but the model works in {config.ndim}D; {hint}.")
     if shape[1] != config.n_channels:
-        one = "choose one channel (--channel 0 is the first) or their mean (--channel mean)"
-        choice = one if config.n_channels == 1 else "choose its channels"
+        choice = ONE_CHANNEL if config.n_channels == 1 else "choose its channels"
         raise ModelError(
             f"The image has {count(shape[1], 'channel')} (axes {axes}) but the model works on {config.n_channels}; "
             f"{choice}, or another model."

@@ -161,17 +161,20 @@ def _guess(shape: tuple[int, ...]) -> str:
     return "TZYX" if len(shape) == 4 else guess_axes(shape, min(len(shape), 3))
 
 
+def axes_beside(image: Sequence[int], labels_axes: str, labels: Sequence[int]) -> str:
+    """The axes of an image that names none, by its shape, and the axes and the shape of its labels."""
+    if len(image) != len(labels_axes) + 1:
+        return labels_axes
+    # Colours come last.
+    if tuple(image[:-1]) == tuple(labels):
+        return labels_axes + "C"
+    return f"{labels_axes[0]}C{labels_axes[1:]}" if "T" in labels_axes else "C" + ordered(labels_axes)
+
+
 def image_axes_for(image: Any, axes: str | None, labels_axes: str, shape: Sequence[int]) -> str:
     """The axes of an image that belongs to labels."""
     n, order = len(image.shape), ordered(labels_axes)
-    if axes is None:
-        if n == len(labels_axes) + 1:
-            # Colours come last.
-            last = tuple(image.shape[:-1]) == tuple(shape)
-            axes = labels_axes + "C" if last else f"{labels_axes[0]}C{labels_axes[1:]}" if "T" in order else "C" + order
-        else:
-            axes = labels_axes
-    axes = parse_axes(axes)
+    axes = parse_axes(axes or axes_beside(image.shape, labels_axes, shape))
     if sorted(result_axes(axes)) != sorted(order) or len(axes) != n:
         raise DataError(
             f"The image has the axes {axes} (shape {shape_words(image.shape)}), the labels have {labels_axes}; "

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.bar import with_bar
 from embedseg_napari.core.device import choose_device
-from embedseg_napari.core.errors import ModelError, SettingsError
+from embedseg_napari.core.errors import EmbedSegError, ModelError, SettingsError
+from embedseg_napari.core.inference.given_image import ONE_CHANNEL
 from embedseg_napari.core.inference.predictor import Predictor
 from embedseg_napari.core.model.known_models import (
     CHECKPOINTS,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+INSTEAD = {ONE_CHANNEL: "give one channel, such as image[0]"}
+"""What is said to a script in place of what only a command has an option for."""
 MOST_OWN = 3
 """Models of one's own that are tried beside the bundled ones, the latest first."""
 
@@ -131,7 +134,7 @@ class Model:
             If `should_stop` returned True.
         """
         require_functions(on_event=on_event, should_stop=should_stop)
-        with speaking_python():
+        with speaking_python(INSTEAD):
             settings = self._settings(tta=tta, precision=precision, engine=engine, tile=tile, tile_overlap=tile_overlap)
             run = Predictor(self, settings).embed(image, axes, should_stop or never, normalize=normalize)
             return drain(run, tell if on_event is None else on_event)
@@ -237,7 +240,7 @@ class Model:
             If `should_stop` returned True.
         """
         require_functions(on_event=on_event, should_stop=should_stop)
-        with speaking_python(), with_bar(progress, tell if on_event is None else on_event) as listener:
+        with speaking_python(INSTEAD), with_bar(progress, tell if on_event is None else on_event) as listener:
             settings = self._settings(
                 tta=tta,
                 seed_threshold=seed_threshold,
@@ -337,7 +340,7 @@ def others_like(
 ) -> Iterator[tuple[str, Model]]:
     """Other models for images of the same axes and channels as those of a model, and their names, one by one.
 
-    The bundled ones, then the latest in the user's folder.
+    The bundled ones, then the latest in the user's folder; files that cannot be read are left out.
 
     Parameters
     ----------
@@ -353,10 +356,23 @@ def others_like(
         Another number of channels that they may take.
     """
     known = [one for one in known_models(models_folder()) if one.path != path]
-    own = sorted((one for one in known if not one.is_bundled), key=lambda one: one.path.stat().st_mtime, reverse=True)
+    own = sorted((one for one in known if not one.is_bundled), key=lambda one: _changed(one.path), reverse=True)
     fitting = islice((one for one in own if _is_like(one, config, also)), MOST_OWN)
     for one in (*(one for one in known if one.is_bundled and _is_like(one, config, also)), *fitting):
-        yield one.name, load(one.path, device)
+        try:
+            model = load(one.path, device)
+        except EmbedSegError as error:
+            logger.info("A model is not tried: %s", error)
+        else:
+            yield one.name, model
+
+
+def _changed(path: Path) -> float:
+    """When a file was changed last; 0 for one that is gone, or a link to nothing."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _is_like(known: LibraryModel, config: ModelConfig, also: int) -> bool:

@@ -15,6 +15,7 @@ from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
 from embedseg_napari.core.measure.measurements import image_axes_for
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.scripts import speaking_python
 from embedseg_napari.core.tracking.by_trackastra import load_trackastra, parents_by
 from embedseg_napari.core.tracking.linking import Linker
 from embedseg_napari.core.tracking.objects import objects_of
@@ -100,20 +101,22 @@ def track(
     Stopped
         If `should_stop` returned True.
     """
-    run = tracking(
-        labels,
-        image,
-        axes,
-        image_axes=image_axes,
-        spacing=spacing,
-        unit=unit,
-        max_distance=max_distance,
-        max_gap=max_gap,
-        divisions=divisions,
-        trackastra=trackastra,
-        should_stop=should_stop,
-    )
-    return drain(run)
+    with speaking_python():
+        return drain(
+            tracking(
+                labels,
+                image,
+                axes,
+                image_axes=image_axes,
+                spacing=spacing,
+                unit=unit,
+                max_distance=max_distance,
+                max_gap=max_gap,
+                divisions=divisions,
+                trackastra=trackastra,
+                should_stop=should_stop,
+            )
+        )
 
 
 def tracking(

@@ -12,6 +12,7 @@ from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
 from embedseg_napari.core.files.tiff import read_image, read_software
 from embedseg_napari.core.model.fingerprint import digest_of
 from embedseg_napari.core.runs import never
+from embedseg_napari.jobs.recipe import file_hash, read_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,3 +55,20 @@ def is_whole(labels: Path, made_by: str) -> bool:
         # Made here and damaged since: it is made again.
         return False
     return True
+
+
+def require_same_image(image: Path, labels: Path) -> None:
+    """Refuse labels that are of another image, by what their recipe says; those of early versions do not say it.
+
+    Raises
+    ------
+    DataError
+        If they are.
+    """
+    known = (read_recipe(labels) or {}).get("image")
+    found = known.get("sha256") if isinstance(known, dict) else None
+    if found and found != file_hash(image):
+        raise DataError(
+            f"{labels}: are labels of another image called {image.name}, or of this one before it was changed; they "
+            "are left as they are. Move them away, or choose another folder."
+        )

@@ -23,7 +23,7 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder.earlier_run import is_whole, signature
+from embedseg_napari.jobs.folder.earlier_run import is_whole, require_same_image, signature
 from embedseg_napari.jobs.folder.label_frames import LabelFrames
 from embedseg_napari.jobs.folder.map_file import MapFile
 from embedseg_napari.jobs.folder.plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
@@ -179,6 +179,7 @@ def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
     """Whether an earlier run has left all that is asked for of an image."""
     if not is_whole(output.labels, marked(made_by) if job.planes else made_by) or not output.recipe.exists():
         return False
+    require_same_image(output.image, output.labels)
     if job.tables == "each" and not output.table.exists():
         return False
     return not job.save_maps or is_whole(output.maps, made_by)

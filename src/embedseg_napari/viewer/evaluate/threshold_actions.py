@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thresholds, tune
@@ -148,18 +149,26 @@ class TuningFlow(QObject):
             return
         source = tuning.model_path
         is_bundled = any(model.is_bundled and model.path == source for model in models.all())
-        is_replaceable = source.suffix == ".embedseg" and not is_bundled
-        suggestion = source if is_replaceable else Path.home() / f"{source.stem}-tuned.embedseg"
+        is_replaceable = source.suffix == SUFFIX and not is_bundled
+        suggestion = source if is_replaceable else Path.home() / f"{source.stem}-tuned{SUFFIX}"
         title = f"Save {source.stem} with these thresholds"
         path, _ = QFileDialog.getSaveFileName(self.panel, title, str(suggestion), "Models (*.embedseg)")
         if path:
             self.write(Path(path))
 
     def write(self, path: Path) -> None:
-        """Write the model with the best thresholds, and list it."""
+        """Write the model with the best thresholds, and list it.
+
+        The dialog has asked whether the file of this very name may be replaced; one of another name is not.
+        """
         tuning = self.panel.tuning
         assert tuning is not None
-        best = tuning.thresholds
+        source, best = tuning.model_path, tuning.thresholds
+        target = path if path.suffix == SUFFIX else path.with_name(f"{path.name}{SUFFIX}")
+        may_replace = target == path
+        if target.exists() and not may_replace:
+            self.say(f"{target}: exists already; give its whole name to replace it, or another one.")
+            return
 
         def saved(written: Path) -> None:
             models.remember(written)
@@ -168,4 +177,6 @@ class TuningFlow(QObject):
                 f"foreground threshold {best.foreground_threshold:.2g}."
             )
 
-        self.start(lambda stop: store_thresholds(tuning.model_path, path, best, stop), saved, "saving the model")
+        self.start(
+            lambda stop: store_thresholds(source, target, best, stop, overwrite=may_replace), saved, "saving the model"
+        )

@@ -230,6 +230,11 @@ class BatchPanel(QWidget):
         )
 
     def _take_event(self, event: Any) -> None:
+        about = f"{self._name}: " if self._name else ""
+        if isinstance(event, ImageSaved | ImageFailed | ImageSkipped):
+            self.progress.setValue(event.index + 1)
+            # What is said from now on is not of it.
+            self._name = ""
         match event:
             case ImageStarted():
                 self.progress.setRange(0, event.n_images)
@@ -241,20 +246,15 @@ class BatchPanel(QWidget):
                 self._n_frames = event.n_frames
             case TileFinished():
                 frame = f"frame {event.frame + 1} of {self._n_frames}, " if self._n_frames > 1 else ""
-                self.controls.say(f"{self._name}: {frame}tile {event.tile} of {event.n_tiles}")
-            case ImageSaved():
-                self.progress.setValue(event.index + 1)
+                self.controls.say(f"{about}{frame}tile {event.tile} of {event.n_tiles}")
             case ImageFailed():
-                self.progress.setValue(event.index + 1)
                 # Failures first, however many warnings came before.
                 self._list(event.reason, self._n_failed)
                 self._n_failed += 1
-            case ImageSkipped():
-                self.progress.setValue(event.index + 1)
             case Message(level="warning"):
-                self._list(f"{self._name}: (warning) {event.text}", self.failures.count())
+                self._list(f"{about}(warning) {event.text}", self.failures.count())
             case Message():
-                self.controls.say(f"{self._name}: {event.text}")
+                self.controls.say(f"{about}{event.text}")
 
     def _list(self, text: str, place: int) -> None:
         self.failures.insertItem(place, text)
