@@ -318,6 +318,17 @@ def test_an_image_that_is_opened_again_is_known_by_its_pixels(viewer, panel, add
     assert [image.name for image in panel.autosave.session.images] == ["one", "one (2)"]
 
 
+def test_an_image_with_values_that_are_no_numbers_is_known_when_it_is_opened_again(viewer, panel):
+    pixels = np.ones((64, 64), np.float32)
+    pixels[:5, :5] = np.nan
+    annotate(panel, viewer.add_image(pixels, name="stitched"))
+    paint(panel, 2)
+    viewer.layers.clear()
+    annotate(panel, viewer.add_image(pixels.copy(), name="stitched"))
+    assert panel.annotation.counts.n_objects == 2
+    assert panel.autosave.session.image_names == ["stitched"]
+
+
 def test_selecting_an_annotation_brings_its_image_to_the_front(viewer, panel, add_image, qtbot):
     first = annotate(panel, add_image("one"))
     paint(panel, 2)
