@@ -12,9 +12,11 @@ from qtpy.QtTest import QTest
 from view_steps import is_in_view
 
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.review.doubt import Doubt, rank_doubt
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.runs import drain, never
@@ -235,6 +237,19 @@ def test_a_model_ranks_what_it_finds(blobs, tiny_model_file):
     queue = drain(find_doubts(tiny_model_file, image[None], np.zeros_like(labels), "cpu", never))
     assert queue.segmentation.labels.shape == labels.shape
     assert [doubt.score for doubt in queue.doubts] == sorted((d.score for d in queue.doubts), reverse=True)
+
+
+@pytest.mark.usefixtures("slim_network")
+def test_a_start_of_one_channel_looks_at_images_of_several(blobs, tmp_path):
+    image, labels = blobs(2)
+    # Untrained, it is sure of nothing.
+    unsure = PredictionConfig(seed_threshold=0.1, foreground_threshold=0.05)
+    model = Model(ModelConfig(architecture="unet", n_channels=1, prediction=unsure), build_network("unet", 2, 1))
+    path = model.save(tmp_path / "grey.embedseg")
+    grey, coloured = (
+        drain(find_doubts(path, np.stack([image] * n), np.zeros_like(labels), "cpu", never)) for n in (1, 3)
+    )
+    assert len(coloured.doubts) == len(grey.doubts) > 0
 
 
 def test_a_model_that_does_not_find_what_is_annotated_is_to_be_trained_on(blobs, tiny_model_file):

@@ -128,7 +128,7 @@ class LabelWidget(TrainingPanel):
         self.sessions.resume_wanted.connect(self._resume)
         self.sessions.round_wanted.connect(lambda number: self._do_anew(lambda: self.navigator.restore(number)))
         self.sessions.undo_wanted.connect(lambda: self._do_anew(self.navigator.undo_restore))
-        self.sessions.start_wanted.connect(self._go_back_to)
+        self.sessions.start_wanted.connect(self.search.go_back_to)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
         self.sessions.new_wanted.connect(lambda: self._do_anew(self.navigator.close))
         self.progress.continue_wanted.connect(self.start)
@@ -230,13 +230,6 @@ class LabelWidget(TrainingPanel):
         if self._do(action):
             # What was found was found by another model, or elsewhere.
             self.review.clear()
-
-    def _go_back_to(self, model: Path) -> None:
-        """Go on from the model of before a round that made it worse; what is annotated stays."""
-        self.settings.choose_start(model)
-        self.review.clear()
-        if self.settings.start_from() is not None and not self._start_problem():
-            self.search.find_doubts()
 
     def _bind_key(self) -> None:
         if self.annotation.layers.labels is not None:
@@ -373,7 +366,7 @@ class LabelWidget(TrainingPanel):
         self.update_buttons()
         if self.saved is None or self.saved.path is None:
             self.preview.gradually.end()
-        elif not self._start_problem() and not self.review.has_drafts:
+        elif not misfit(self.saved.path, self.annotation.layers) and not self.review.has_drafts:
             # What the review finds takes the place of the preview.
             self.search.review_with(self.saved.path)
 
