@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.annotation.edits import Edit, accept, delete_predicted, paint_background, repaint
-from embedseg_napari.core.annotation.states import free_labels, is_object
+from embedseg_napari.core.annotation.states import BACKGROUND, free_labels, is_object
 from embedseg_napari.core.review.slices import pixels_near
 from embedseg_napari.core.wording import count
 
@@ -119,11 +119,16 @@ class ReviewQueue:
         return Edit(pixels, values[pixels]), new_ids
 
     def delete(self, labels: np.ndarray) -> Edit:
-        """Make the current object background."""
-        doubt = self._current()
+        """Make the current object background: as it was found, where nothing is painted, and as it is annotated."""
+        doubt, annotated = self._current(), self.annotated_as(labels)
         if doubt.pixels is not None:
-            return paint_background(labels, doubt.pixels)
-        return delete_predicted(labels, self.segmentation.labels, doubt.label)
+            free = paint_background(labels, doubt.pixels)
+        else:
+            free = delete_predicted(labels, self.segmentation.labels, doubt.label)
+        if annotated is None:
+            return free
+        painted = pixels_near(labels, annotated, doubt.box)
+        return Edit(tuple(map(np.concatenate, zip(free.indices, painted, strict=True))), BACKGROUND)
 
     def repaint(self, labels: np.ndarray, new_id: int) -> Edit:
         """Copy the current object into the annotation to be corrected."""

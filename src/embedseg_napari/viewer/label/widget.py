@@ -174,6 +174,7 @@ class LabelWidget(TrainingPanel):
 
     def _do(self, action: Callable[[], Path | None]) -> bool:
         """Show something of a session; a model that comes with it is the one to start from. False if it failed."""
+        self.annotation.layers.settling.emit()
         is_done, session = False, self.autosave.session
         try:
             model = action()
@@ -262,6 +263,7 @@ class LabelWidget(TrainingPanel):
 
     def start(self) -> None:
         """Begin a round."""
+        self.annotation.layers.settling.emit()
         self.annotation.count()
         if self.problem() or self.is_training:
             return
@@ -306,6 +308,7 @@ class LabelWidget(TrainingPanel):
         DataError
             If there is nothing to train on.
         """
+        self.annotation.layers.settling.emit()
         if problem := self.problem():
             raise DataError(problem)
         if not self.autosave.save_now():
