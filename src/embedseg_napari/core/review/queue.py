@@ -128,7 +128,7 @@ class ReviewQueue:
         if annotated is None:
             return free
         painted = pixels_near(labels, annotated, doubt.box)
-        return Edit(tuple(map(np.concatenate, zip(free.indices, painted, strict=True))), BACKGROUND)
+        return Edit(tuple(np.concatenate(axis) for axis in zip(free.indices, painted, strict=True)), BACKGROUND)
 
     def repaint(self, labels: np.ndarray, new_id: int) -> Edit:
         """Copy the current object into the annotation to be corrected."""
