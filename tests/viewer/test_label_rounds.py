@@ -203,12 +203,19 @@ def test_going_back_to_a_round_brings_its_labels_and_model(viewer, panel, blobs,
     panel.train.click()
     finish(panel, qtbot)
     layer, before = panel.annotation.layers.labels, panel.annotation.layers.array().copy()
-    layer.data_setitem(np.nonzero(truth == 4), 4)
+    place = np.nonzero(truth == 4)
+    layer.data_setitem(place, 4)
+    layer.data_setitem(tuple(axis[:5] for axis in place), 5)
     panel.annotation.layers.accept([1, 4])
     panel.sessions.rounds_menu.actions()[0].trigger()
     assert panel.annotation.layers.accepted == {2}
     assert np.array_equal(layer.data, before)
     assert panel.settings.start_from() == panel.autosave.session.model_path(1)
+    # Steps from before belong to what was there before.
+    for step in (layer.undo, layer.undo, layer.redo):
+        step()
+        assert np.array_equal(layer.data, before)
+    assert (layer.editable, layer.mode) == (True, "paint")
 
 
 def test_what_is_painted_after_going_back_to_a_round_is_saved(viewer, panel, blobs, qtbot):

@@ -81,6 +81,22 @@ def test_an_image_of_another_kind_during_a_round_does_not_cost_its_row(viewer, p
     assert panel.train.isEnabled()
 
 
+@pytest.mark.parametrize("kind", ["same", "other"])
+def test_a_round_is_reviewed_on_the_image_in_front_if_its_model_fits(panel, add_image, qtbot, monkeypatch, kind):
+    reviewed = []
+    monkeypatch.setattr(panel.review, "start", lambda model, device: reviewed.append(model))
+    annotate(panel, add_image("flat"))
+    paint(panel, 3)
+    panel.train.click()
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    annotate(panel, add_image("next", 2 if kind == "same" else 3))
+    paint(panel, 3)
+    if kind == "other":
+        panel.settings.choose_start(None)
+    finish(panel, qtbot)
+    assert reviewed == ([panel.saved.path] if kind == "same" else [])
+
+
 def test_an_untouched_volume_in_front_during_a_round_leaves_the_session_open(viewer, panel, add_image, qtbot):
     deep = add_image("deep", 3)
     annotate(panel, deep)

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from label_steps import annotate, choose_in_list, listed, paint, press, stored
+from napari.layers import Labels, _layer_actions
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
@@ -17,6 +18,7 @@ from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.viewer.label import session_box
+from embedseg_napari.viewer.label.drawing.protected_objects import ACCEPTED
 from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 from embedseg_napari.viewer.stage import Scene, stage_of
 
@@ -316,6 +318,58 @@ def test_an_image_that_is_opened_again_is_known_by_its_pixels(viewer, panel, add
     annotate(panel, add_image("one"))
     assert panel.annotation.counts.n_objects == 2
     assert [image.name for image in panel.autosave.session.images] == ["one", "one (2)"]
+
+
+def test_an_image_with_values_that_are_no_numbers_is_known_when_it_is_opened_again(viewer, panel):
+    pixels = np.ones((64, 64), np.float32)
+    pixels[:5, :5] = np.nan
+    annotate(panel, viewer.add_image(pixels, name="stitched"))
+    paint(panel, 2)
+    viewer.layers.clear()
+    annotate(panel, viewer.add_image(pixels.copy(), name="stitched"))
+    assert panel.annotation.counts.n_objects == 2
+    assert panel.autosave.session.image_names == ["stitched"]
+
+
+@pytest.mark.parametrize("way", ["duplicate", "convert", "closed"])
+def test_a_copy_of_an_annotation_is_the_users_own(viewer, panel, open_panel, add_image, way):
+    """As napari's menu of layers makes it."""
+    one = add_image("one")
+    annotate(panel, one)
+    mine = paint(panel, 2)
+    layers = panel.annotation.layers
+    layers.accept([1])
+    layers.regions.show(np.ones(layers.shape, bool))
+    drawn = layers.regions.layer
+    if way == "closed":
+        viewer.window.remove_dock_widget(panel)
+    if way == "convert":
+        viewer.layers.selection = {drawn}
+        _layer_actions._convert_to_labels(viewer.layers)
+    else:
+        viewer.layers.selection = {mine, drawn}
+        _layer_actions._duplicate_layer(viewer.layers)
+    copies = [layer for layer in viewer.layers if layer not in (one, mine, drawn)]
+    assert len(copies) == (1 if way == "convert" else 2)
+    assert not any(str(key).startswith("embedseg") for layer in copies for key in layer.metadata)
+    assert ACCEPTED in mine.metadata
+    if way == "closed":
+        panel = open_panel("EmbedSeg: Label & Train")
+    layers = panel.annotation.layers
+    paint(panel, 1, row=4)
+    annotate(panel, add_image("two", shift=9))
+    annotate(panel, one)
+    assert layers.labels == mine
+    assert layers.regions.layer == drawn
+    assert panel.annotation.counts.n_objects == 3
+    if way != "convert":
+        (backup,) = (layer for layer in copies if isinstance(layer, Labels))
+        assert len(set(np.unique(backup.data)) - {0, 65535}) == 2
+    folder = panel.autosave.session.folder
+    panel.sessions.new.click()
+    assert all(layer in viewer.layers for layer in copies)
+    assert mine not in viewer.layers
+    assert stored(folder) == {"one": 3}
 
 
 def test_selecting_an_annotation_brings_its_image_to_the_front(viewer, panel, add_image, qtbot):

@@ -11,6 +11,7 @@ import numpy as np
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.picture import same_pixels
 from embedseg_napari.core.model.known_models import SCRATCH
 from embedseg_napari.jobs.recipe import Recipe
 from embedseg_napari.jobs.train import TrainingRequest
@@ -159,8 +160,7 @@ def _pair_words(pair: ArrayPair, files: PairFiles) -> str:
     """The words that read a pair from its files, once they are known to hold it."""
     stored = read_pair(str(files.image), str(files.labels), files.axes)
     for path, there, here in ((files.image, stored.image, pair.image), (files.labels, stored.labels, pair.labels)):
-        # In an image a pixel without a number is the same as another.
-        if not np.array_equal(there, np.asarray(here), equal_nan=np.issubdtype(there.dtype, np.inexact)):
+        if not same_pixels(there, here):
             raise DataError(f"{pair.name}: {path.name} holds something else than its layer; save the layer first.")
     regions = [(region.outline.tolist(), region.is_box) for region in pair.regions]
     named = {"spacing": pair.spacing, "unit": pair.unit, "regions": regions, "channel": pair.channel, "name": pair.name}

@@ -39,6 +39,8 @@ SURFACES_OF = "embedseg-surfaces-of"
 """Key in a layer's metadata: which Labels layer (its `unique_id`) it shows the surfaces of."""
 ANNOTATION = "embedseg-annotation"
 """Key in a layer's metadata: which image it annotates (its `unique_id`)."""
+ITSELF = "embedseg-itself"
+"""Key in the metadata of a layer that annotates an image: its own `unique_id`, so that a copy of it is told apart."""
 TIME_POINT = "embedseg-frame"
 """Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
 PART_OF = "embedseg-part"
@@ -63,6 +65,16 @@ def is_users(layer: Layer) -> bool:
 def is_users_or_found(layer: Layer) -> bool:
     """Whether a layer is the user's own, or what a segmentation found, which may have been corrected by hand."""
     return is_users(layer) or layer.metadata.get(RESULT) == FOUND
+
+
+def free_copy(event: Any) -> None:
+    """Let a layer that came to the viewer be the user's own if it is a copy of one that annotates an image.
+
+    napari copies the metadata of a layer that is duplicated or converted.
+    """
+    layer = event.value
+    if layer.metadata.get(ITSELF, str(layer.unique_id)) != str(layer.unique_id):
+        layer.metadata = {key: value for key, value in layer.metadata.items() if not str(key).startswith("embedseg")}
 
 
 def time_lapse_of(image: Layer) -> str:

@@ -67,6 +67,29 @@ def test_image_file_is_remembered_not_copied(session, tmp_path, rng):
             again.load_image("volume")
 
 
+@pytest.mark.parametrize("case", ["a stack of files", "one channel of a file", "another type", "damaged"])
+def test_what_its_file_does_not_hold_as_it_is_shown_is_copied(session, tmp_path, rng, case):
+    path, array = tmp_path / "a.tif", rng.integers(0, 255, (3, 20, 24)).astype(np.uint8)
+    write_image(path, *((array, "CYX") if case == "one channel of a file" else (array[0], "YX")))
+    if case == "damaged":
+        path.write_bytes(path.read_bytes()[:200])
+    shown, axes = (array, "ZYX") if case == "a stack of files" else (array[0], "YX")
+    if case == "another type":
+        shown = shown.astype(np.int64)
+    session.add_image("other", Picture(shown, axes, path=path))
+    with reopened(session) as again:
+        assert again.image("other").source is None
+        np.testing.assert_array_equal(again.load_image("other").array, shown)
+
+
+def test_a_file_with_values_that_are_no_numbers_is_remembered(session, tmp_path):
+    array = np.ones((20, 24), np.float32)
+    array[:3, :4] = np.nan
+    write_image(tmp_path / "a.tif", array, "YX")
+    session.add_image("other", read_image(tmp_path / "a.tif"))
+    assert session.image("other").source is not None
+
+
 def test_session_and_images_may_move_together(tmp_path, image):
     (tmp_path / "before").mkdir()
     write_image(tmp_path / "before" / "a.tif", image, "YX")

@@ -160,6 +160,13 @@ def test_exported_data_set_is_read_by_training(session, tmp_path, image):
         session.export_dataset(tmp_path / "data", {})
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint64, np.float16])
+def test_open_images_of_types_that_no_tiff_holds_are_exported(session, tmp_path, image, kind):
+    session.save_annotation("cells", Annotation(painted(3)))
+    session.export_dataset(tmp_path / "data", {"cells": Picture((image % 2000).astype(kind), "YX")})
+    np.testing.assert_array_equal(load_folder(tmp_path / "data")[0].image[0], image % 2000)
+
+
 def test_nothing_annotated_is_not_exported(session, tmp_path):
     with pytest.raises(DataError, match="Nothing is annotated"):
         session.export_dataset(tmp_path / "data", {})

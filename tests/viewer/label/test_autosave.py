@@ -191,6 +191,28 @@ def test_a_second_session_of_one_image_gets_a_folder_of_its_own(layers, qtbot):
     assert autosave.matching("cells".__eq__, (16, 32)) == []
 
 
+def test_a_stack_of_tiffs_is_copied(layer_viewer, qtbot, tmp_path):
+    from embedseg_napari.core.files.tiff import write_image
+
+    planes = np.arange(192, dtype=np.float32).reshape(3, 8, 8)
+    paths = [str(tmp_path / f"z{z}.tif") for z in range(3)]
+    for path, plane in zip(paths, planes, strict=True):
+        write_image(path, plane, "YX")
+    (image,) = layer_viewer.open(paths, stack=True, plugin="napari")
+    image.axis_labels = ("z", "y", "x")
+    layers = AnnotationLayers(layer_viewer)
+    layers.watch(image)
+    layers.make()
+    autosave = Autosave(layers)
+    layers.labels.data_setitem((np.array([1]), np.array([1]), np.array([1])), 1)
+    assert autosave.close()
+    (folder,) = list_sessions(autosave.folder)
+    with AnnotationSession.open(folder) as session:
+        (name,) = session.image_names
+        np.testing.assert_array_equal(session.load_image(name).array, planes)
+        assert session.load_annotation(name).labels.sum() == 1
+
+
 def test_an_image_of_a_tiff_is_remembered_by_its_file(layer_viewer, qtbot, tmp_path):
     from embedseg_napari.core.files.tiff import write_image
 

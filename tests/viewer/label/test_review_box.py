@@ -11,13 +11,17 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from view_steps import is_in_view
 
+from embedseg_napari.core.annotation.edits import Edit
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.core.config import PredictionConfig
+from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.review.doubt import Doubt, rank_doubt
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.viewer.label import review_box
 from embedseg_napari.viewer.label.review_box import HERE
 from embedseg_napari.viewer.preview.preview import LABELS
@@ -44,12 +48,16 @@ def own_data(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
 
+@pytest.fixture
+def panel(open_panel):
+    return open_panel(PANEL)
+
+
 @pytest.fixture(params=[pytest.param(2, marks=pytest.mark.thorough), 3])
-def review(request, viewer, open_panel, blobs, monkeypatch, qtbot, tmp_path):
+def review(request, viewer, panel, blobs, monkeypatch, qtbot, tmp_path):
     """The panel's review of an image whose first object is annotated; its true labels are predicted."""
     image, truth = blobs(request.param)
     viewer.add_image(image, name="cells", scale=(2.0, 0.5, 0.5)[-request.param :], axis_labels="zyx"[-request.param :])
-    panel = open_panel(PANEL)
     panel.annotation.annotate.click()
     panel.annotation.layers.labels.data_setitem(np.nonzero(truth == 1), 1)
 
@@ -173,6 +181,60 @@ def test_a_copy_that_nobody_changed_or_accepted_is_taken_back(viewer, review):
     assert (labels_of(review) == 2).any()
 
 
+def test_delete_makes_background_of_what_was_copied_or_accepted(viewer, review):
+    layer, truth = review.layers.labels, review.truth
+    review.next.click()
+    first = review.queue.current
+    # A copy, unchanged and changed; and an accepted object.
+    for keys in ("R", "Rx", "A"):
+        press(viewer, Qt.Key[f"Key_{keys[0]}"])
+        if keys == "Rx":
+            layer.data_setitem(tuple(axis[:5] for axis in np.nonzero(labels_of(review) == 2)), 0)
+        if keys == "A":
+            press(viewer, Qt.Key.Key_K)
+        assert review.queue.current is first
+        painted = labels_of(review).copy()
+        press(viewer, Qt.Key.Key_D)
+        assert np.array_equal(labels_of(review) == BACKGROUND, truth == first.label)
+        assert not (labels_of(review) == 2).any()
+        assert review.layers.accepted == set()
+        assert review.queue.current is not first
+        layer.undo()
+        assert not (labels_of(review) == BACKGROUND).any()
+        if keys != "R":
+            assert np.array_equal(labels_of(review), painted)
+        review.layers.apply(Edit(np.nonzero(labels_of(review) == 2), 0))
+        press(viewer, Qt.Key.Key_K)
+        assert review.queue.current is first
+
+
+@pytest.mark.parametrize("way", ["another image", "closed", "train", "new session", "removed"])
+def test_a_copy_that_nobody_changed_does_not_outlive_the_review(viewer, review, panel, monkeypatch, way):
+    before, layers = labels_of(review).copy(), review.layers
+    layer = layers.labels
+    press(viewer, Qt.Key.Key_J)
+    press(viewer, Qt.Key.Key_R)
+    assert not np.array_equal(layer.data, before)
+    panel.autosave.save_now()
+    folder = panel.autosave.session.folder
+    if way == "another image":
+        panel.annotation.image.choose(viewer.add_image(np.zeros(before.shape), name="other"))
+    elif way == "closed":
+        viewer.window.remove_dock_widget(panel)
+    elif way == "train":
+        monkeypatch.setattr(panel, "problem", lambda: "not today")
+        panel.start()
+        panel.autosave.save_now()
+    elif way == "new session":
+        panel.sessions.new_wanted.emit()
+    else:
+        viewer.layers.remove(layer)
+    assert np.array_equal(layer.data, before)
+    panel.autosave.close()
+    with AnnotationSession.open(folder) as session:
+        assert np.array_equal(session.load_annotation("cells").labels, before)
+
+
 def test_where_nothing_was_found_only_what_is_painted_is_kept(viewer, review):
     place = np.nonzero(review.truth == 2)
     box = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in place)
@@ -235,6 +297,19 @@ def test_a_model_ranks_what_it_finds(blobs, tiny_model_file):
     queue = drain(find_doubts(tiny_model_file, image[None], np.zeros_like(labels), "cpu", never))
     assert queue.segmentation.labels.shape == labels.shape
     assert [doubt.score for doubt in queue.doubts] == sorted((d.score for d in queue.doubts), reverse=True)
+
+
+@pytest.mark.usefixtures("slim_network")
+def test_a_start_of_one_channel_looks_at_images_of_several(blobs, tmp_path):
+    image, labels = blobs(2)
+    # Untrained, it is sure of nothing.
+    unsure = PredictionConfig(seed_threshold=0.1, foreground_threshold=0.05)
+    model = Model(ModelConfig(architecture="unet", n_channels=1, prediction=unsure), build_network("unet", 2, 1))
+    path = model.save(tmp_path / "grey.embedseg")
+    grey, coloured = (
+        drain(find_doubts(path, np.stack([image] * n), np.zeros_like(labels), "cpu", never)) for n in (1, 3)
+    )
+    assert len(coloured.doubts) == len(grey.doubts) > 0
 
 
 def test_a_model_that_does_not_find_what_is_annotated_is_to_be_trained_on(blobs, tiny_model_file):

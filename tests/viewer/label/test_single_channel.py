@@ -28,3 +28,8 @@ def test_one_channel_is_an_image_of_its_own_in_the_same_place(layer_viewer, is_r
     np.testing.assert_allclose(mean.data, planes.mean(0), atol=0.51)
     assert single_channel(layer_viewer, layer, "all") is layer
     assert single_channel(layer_viewer, one, 0) is one
+    # As a session opens it again, and another image of this name.
+    again = layer_viewer.add_image(planes[2], name="cells channel 2", axis_labels=("y", "x"))
+    assert single_channel(layer_viewer, layer, 2) is again
+    other = layer_viewer.add_image(planes[1], name="cells channel 0", axis_labels=("y", "x"))
+    assert single_channel(layer_viewer, layer, 0) is not other

@@ -17,7 +17,7 @@ from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.model.known_models import bundled_path, start_path
 from embedseg_napari.viewer import provenance
-from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED, TIME_POINT
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -220,6 +220,20 @@ def test_a_movie_of_which_a_frame_was_annotated_offers_its_session(viewer, panel
     assert "A frame of this time-lapse was annotated before" in panel.sessions.line.text()
     panel.sessions.again.click()
     assert viewer.layers["movie t=1 annotation"].data[3, 4] == 1
+    # It is known to be this frame, and is not made anew.
+    frame = panel.annotation.layers.image
+    assert frame.metadata[TIME_POINT] == f"{movie.unique_id} 1"
+    panel.annotation.image.choose(movie)
+    assert viewer.dims.point[0] == 1
+    panel.annotation.annotate.click()
+    assert panel.annotation.layers.image == frame
+    assert panel.annotation.layers.array()[3, 4] == 1
+    # So it is where the movie comes later.
+    viewer.layers.remove(movie)
+    panel.annotation.image.choose(viewer.add_image(pixels, name="movie", axis_labels=("t", "y", "x")))
+    panel.annotation.annotate.click()
+    assert panel.annotation.layers.image == frame
+    assert [layer.name for layer in viewer.layers].count("movie t=1 [1]") == 0
 
 
 @pytest.mark.usefixtures("whole_window")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import numpy as np
 
     from embedseg_napari.core.files.metadata import Metadata
 
@@ -53,6 +53,11 @@ class Picture:
     """Seconds between two time points, where the file says so."""
     part_of: PartOf | None = None
     """Where it was cut out of a larger image."""
+
+
+def same_pixels(one: Any, other: Any) -> bool:
+    """Whether two images have the same values; those that are no numbers equal nothing, but their like here."""
+    return np.array_equal(one, other, equal_nan=True)
 
 
 BEGINNING = 512

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.annotation.edits import Edit, accept, delete_predicted, paint_background, repaint
-from embedseg_napari.core.annotation.states import free_labels, is_object
+from embedseg_napari.core.annotation.states import BACKGROUND, free_labels, is_object
 from embedseg_napari.core.review.slices import pixels_near
 from embedseg_napari.core.wording import count
 
@@ -119,11 +119,16 @@ class ReviewQueue:
         return Edit(pixels, values[pixels]), new_ids
 
     def delete(self, labels: np.ndarray) -> Edit:
-        """Make the current object background."""
-        doubt = self._current()
+        """Make the current object background: as it was found, where nothing is painted, and as it is annotated."""
+        doubt, annotated = self._current(), self.annotated_as(labels)
         if doubt.pixels is not None:
-            return paint_background(labels, doubt.pixels)
-        return delete_predicted(labels, self.segmentation.labels, doubt.label)
+            free = paint_background(labels, doubt.pixels)
+        else:
+            free = delete_predicted(labels, self.segmentation.labels, doubt.label)
+        if annotated is None:
+            return free
+        painted = pixels_near(labels, annotated, doubt.box)
+        return Edit(tuple(np.concatenate(axis) for axis in zip(free.indices, painted, strict=True)), BACKGROUND)
 
     def repaint(self, labels: np.ndarray, new_id: int) -> Edit:
         """Copy the current object into the annotation to be corrected."""
@@ -207,11 +212,15 @@ def find_doubts(
     from embedseg_napari.core.evaluation.before_after import FOUND
     from embedseg_napari.core.evaluation.held_out import held_out_ious
     from embedseg_napari.core.inference.predictor import Predictor
+    from embedseg_napari.core.model.channels import with_channels
     from embedseg_napari.core.model.model import load_model
     from embedseg_napari.core.review.doubt import rank_doubt
     from embedseg_napari.core.review.views import disagreeing_views
 
     model = load_model(model_path, device)
+    if model.config.takes_channels(len(image)):
+        # As a training that starts from it takes it.
+        model = with_channels(model, len(image))
     axes = model.config.axes
     # Annotated objects have said how large objects are.
     settings = model.config.prediction.model_copy(update={"find_scale": False})

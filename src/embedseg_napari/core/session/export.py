@@ -9,6 +9,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import replace, sync_folder
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.files.tiff_flavours import storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ def write_dataset(folder: Path, examples: Sequence[Example], names: Sequence[str
         for example, name in zip(examples, names, strict=True):
             space, file = "ZYX"[-example.ndim :], f"{name}.tif"
             image, axes = (example.image[0], space) if len(example.image) == 1 else (example.image, f"C{space}")
-            write_image(draft / "images" / file, image, axes, example.spacing, example.unit)
+            write_image(draft / "images" / file, storable(image), axes, example.spacing, example.unit)
             write_labels(draft / "masks" / file, example.instances, space, example.spacing, example.unit)
             if example.ignore is not None:
                 ignore = example.ignore.astype("uint8")

@@ -15,7 +15,7 @@ import numpy as np
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.names import portable_name
-from embedseg_napari.core.files.picture import TIFF, PartOf
+from embedseg_napari.core.files.picture import TIFF, PartOf, same_pixels
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.core.session.state import ImageSource, SessionImage, SessionPart
@@ -83,8 +83,12 @@ def _same_file(folder: Path, picture: Picture, axes: str) -> ImageSource | None:
     if path is None or path.suffix.lower() not in TIFF or not path.is_file():
         return None
     path = path.expanduser().absolute()
-    on_disk, found = read_image(path, axes).array, path.stat()
-    if on_disk.shape != picture.array.shape or not np.array_equal(on_disk, picture.array):
+    try:
+        on_disk, found = read_image(path, axes).array, path.stat()
+    except DataError:
+        # It is the first file of a stack, holds other channels too, or was damaged since.
+        return None
+    if on_disk.dtype.name != picture.array.dtype.name or not same_pixels(on_disk, picture.array):
         return None
     if readable(str(path)) != str(path):
         # A path that is no text cannot be remembered; the session keeps a copy.

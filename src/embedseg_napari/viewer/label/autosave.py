@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-import numpy as np
 import platformdirs
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import qthrottled
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.picture import same_pixels
 from embedseg_napari.core.session.folder import list_sessions, read_state
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
@@ -133,7 +133,7 @@ class Autosave(QObject):
         except DataError:
             # Its file is gone; name and shape agree.
             return True
-        return np.array_equal(to_frame(known), to_frame(picture))
+        return same_pixels(to_frame(known), to_frame(picture))
 
     def holds(self, name: str) -> bool:
         """Whether an image is in the session by now."""

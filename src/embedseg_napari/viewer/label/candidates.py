@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.review.next_image import Candidate
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.session.state import kind_of
-from embedseg_napari.viewer.label.time_points import frame_name, is_taken, spread
+from embedseg_napari.viewer.label.time_points import frame_name, frame_picture, is_taken, spread
 from embedseg_napari.viewer.large.annotated_part import is_large
 from embedseg_napari.viewer.layers import picture_of
 
@@ -85,8 +84,7 @@ def _frames(
     for number in spread(movie.array.shape[axis]):
         name, key = frame_name(layer, number), f"{layer.unique_id} {number}"
         if name not in left_out and key not in left_out and not is_taken(navigator.viewer, layer, number):
-            frame = replace(movie, array=movie.array[(slice(None),) * axis + (number,)], axes=axes)
-            yield Candidate(key, name, (layer, number), partial(_read_new, frame))
+            yield Candidate(key, name, (layer, number), partial(_read_new, frame_picture(layer, number)))
 
 
 def _read_kept(session: AnnotationSession, name: str, known: Picture | None) -> tuple[np.ndarray, np.ndarray]:

@@ -63,6 +63,13 @@ class ModelSearch:
         """Look for what is doubtful to this model."""
         self.review.start(model, self.settings.device.currentText())
 
+    def go_back_to(self, model: Path) -> None:
+        """Go on from the model of before a round that made it worse; what is annotated stays."""
+        self.settings.choose_start(model)
+        self.review.clear()
+        if self.settings.start_from() is not None and not self._problem():
+            self.find_doubts()
+
     def find_next_image(self) -> None:
         """Go to the image where the model is least sure."""
         model = self._model()

@@ -19,7 +19,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to, show_whole
 from embedseg_napari.viewer.label.autosave import count_all
 from embedseg_napari.viewer.label.sight import Sight
-from embedseg_napari.viewer.label.time_points import take_frame, time_axis
+from embedseg_napari.viewer.label.time_points import mark_frame, take_frame, time_axis
 from embedseg_napari.viewer.large.annotated_part import mark_of, place_of
 from embedseg_napari.viewer.layers import ANNOTATION, PART_OF, picture_of, unknown_axis
 from embedseg_napari.viewer.widgets.boxes import short
@@ -274,6 +274,7 @@ class SessionNavigator:
             metadata={} if picture.part_of is None else {PART_OF: mark_of(picture.part_of)},
         )
         self.autosave.names[str(layer.unique_id)] = name
+        mark_frame(self.viewer, name)
         return layer
 
     def _show(self) -> None:

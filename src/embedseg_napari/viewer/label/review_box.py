@@ -103,6 +103,7 @@ class ReviewBox(QWidget):
         self.strokes.edited.connect(self.refresh)
         self.slices = SlicesBox(layers, self._pixels)
         layers.changed.connect(self._offer)
+        layers.settling.connect(self._take_back_copy)
         grid = QGridLayout()
         for place, one in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
             grid.addWidget(one, place // 3, place % 3)
@@ -207,7 +208,8 @@ class ReviewBox(QWidget):
             self.search.detach()
             # It may take a while to stop; the next one does not wait for it.
             self.search = None
-        self.queue = self._copy = None
+        self._take_back_copy()
+        self.queue = None
         self._show_drafts()
         self._place.give_back()
         self.view.forget_objects()
@@ -334,6 +336,7 @@ class ReviewBox(QWidget):
 
     def _delete(self) -> None:
         if self.queue is not None and self.queue.current is not None:
+            self._take_back_copy()
             self.layers.apply(self.queue.delete(self.layers.array()))
             self.go_on()
 

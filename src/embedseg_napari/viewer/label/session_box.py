@@ -202,6 +202,7 @@ class SessionBox(QWidget):
         """Write the session's annotated images as a data set, in a thread."""
         session, pictures = self.autosave.session, dict(self.autosave.pictures)
         folder = QFileDialog.getExistingDirectory(self, "New or empty folder for the data set")
+        self.box.layers.settling.emit()
         if session is None or not folder or not self.autosave.save_now():
             return
 

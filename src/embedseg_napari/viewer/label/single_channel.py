@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from embedseg_napari.core.files.tiff import Picture
 from embedseg_napari.jobs.segment import take_channel
+from embedseg_napari.viewer.label.extracted import extracted_before
 from embedseg_napari.viewer.layers import CHANNEL_OF, array_of, picture_of
 from embedseg_napari.viewer.result_layers import layer_frame
 from embedseg_napari.viewer.stage import stage_of
@@ -36,20 +38,21 @@ def single_channel(viewer: Viewer, layer: Image, channel: Channel) -> Any:
     axes = picture_of(layer).axes
     if channel == "all" or "C" not in axes:
         return layer
-    source = f"{layer.unique_id} {channel}"
+    mark = CHANNEL_OF, f"{layer.unique_id} {channel}"
+    name = f"{layer.name} {'mean of channels' if channel == 'mean' else f'channel {channel}'}"
     # Panels that are about all of it show it.
     stage_of(viewer).set_visible(layer, False)
-    for other in viewer.layers:
-        if other.metadata.get(CHANNEL_OF) == source:
-            stage_of(viewer).set_visible(other, True)
-            return other
+    known = extracted_before(viewer, mark, name, lambda: Picture(*take_channel(array_of(layer), axes, channel)))
+    if known is not None:
+        stage_of(viewer).set_visible(known, True)
+        return known
     array, letters = take_channel(array_of(layer), axes, channel)
     # Colours are none of a layer's own axes.
     frame = layer_frame(layer, letters if layer.rgb else axes).without("C")
     return viewer.add_image(
         array,
-        name=f"{layer.name} {'mean of channels' if channel == 'mean' else f'channel {channel}'}",
+        name=name,
         rgb=False,
         **frame.options() | {"axis_labels": tuple(letters.lower())},
-        metadata={CHANNEL_OF: source},
+        metadata=dict([mark]),
     )

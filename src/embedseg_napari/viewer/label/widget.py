@@ -128,7 +128,7 @@ class LabelWidget(TrainingPanel):
         self.sessions.resume_wanted.connect(self._resume)
         self.sessions.round_wanted.connect(lambda number: self._do_anew(lambda: self.navigator.restore(number)))
         self.sessions.undo_wanted.connect(lambda: self._do_anew(self.navigator.undo_restore))
-        self.sessions.start_wanted.connect(self._go_back_to)
+        self.sessions.start_wanted.connect(self.search.go_back_to)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
         self.sessions.new_wanted.connect(lambda: self._do_anew(self.navigator.close))
         self.progress.continue_wanted.connect(self.start)
@@ -174,6 +174,7 @@ class LabelWidget(TrainingPanel):
 
     def _do(self, action: Callable[[], Path | None]) -> bool:
         """Show something of a session; a model that comes with it is the one to start from. False if it failed."""
+        self.annotation.layers.settling.emit()
         is_done, session = False, self.autosave.session
         try:
             model = action()
@@ -231,13 +232,6 @@ class LabelWidget(TrainingPanel):
             # What was found was found by another model, or elsewhere.
             self.review.clear()
 
-    def _go_back_to(self, model: Path) -> None:
-        """Go on from the model of before a round that made it worse; what is annotated stays."""
-        self.settings.choose_start(model)
-        self.review.clear()
-        if self.settings.start_from() is not None and not self._start_problem():
-            self.search.find_doubts()
-
     def _bind_key(self) -> None:
         if self.annotation.layers.labels is not None:
             self.annotation.layers.labels.bind_key(KEY, self.next_image.on_key, overwrite=True)
@@ -269,6 +263,7 @@ class LabelWidget(TrainingPanel):
 
     def start(self) -> None:
         """Begin a round."""
+        self.annotation.layers.settling.emit()
         self.annotation.count()
         if self.problem() or self.is_training:
             return
@@ -313,6 +308,7 @@ class LabelWidget(TrainingPanel):
         DataError
             If there is nothing to train on.
         """
+        self.annotation.layers.settling.emit()
         if problem := self.problem():
             raise DataError(problem)
         if not self.autosave.save_now():
@@ -373,7 +369,7 @@ class LabelWidget(TrainingPanel):
         self.update_buttons()
         if self.saved is None or self.saved.path is None:
             self.preview.gradually.end()
-        elif not self._start_problem() and not self.review.has_drafts:
+        elif not misfit(self.saved.path, self.annotation.layers) and not self.review.has_drafts:
             # What the review finds takes the place of the preview.
             self.search.review_with(self.saved.path)
 

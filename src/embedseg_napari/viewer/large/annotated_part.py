@@ -11,7 +11,7 @@ from napari.layers import Shapes
 
 from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.picture import PartOf
+from embedseg_napari.core.files.picture import PartOf, same_pixels
 from embedseg_napari.viewer.camera import in_view, looked_at
 from embedseg_napari.viewer.labelled_images import OPEN_SHAPES, regions_on
 from embedseg_napari.viewer.large.part import MOST
@@ -132,10 +132,7 @@ def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
     mark = {"image": str(layer.unique_id), "start": list(part.start), "store": _store(part)}
     for other in viewer.layers:
         known = other.metadata.get(PART_OF)
-        if known is None or not _is_same(known, mark):
-            continue
-        # Floats may hold values that are no numbers, which equal nothing.
-        if np.array_equal(array_of(other), array, equal_nan=np.issubdtype(array.dtype, np.floating)):
+        if known is not None and _is_same(known, mark) and same_pixels(array_of(other), array):
             return other
     frame = layer_frame(layer, part.axes[:-1] if layer.rgb else part.axes).at(part.start).without("T")
     return viewer.add_image(

@@ -14,6 +14,7 @@ from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.ngff import find_group
+from embedseg_napari.core.files.picture import same_pixels
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, pixel_size
@@ -227,8 +228,7 @@ def _show_the_same(one: LazyImage, other: LazyImage) -> bool:
     for i in range(N_SPOTS):
         start = [round((n - 1) * (i + 0.5) / N_SPOTS) for n in one.shape]
         key = tuple(slice(a, min(a + SPOT, n)) for a, n in zip(start, one.shape, strict=True))
-        # Values that are no numbers equal nothing.
-        if not np.array_equal(one[key], other[key], equal_nan=one.dtype.kind == "f"):
+        if not same_pixels(one[key], other[key]):
             return False
     return True
 

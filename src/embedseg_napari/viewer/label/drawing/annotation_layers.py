@@ -21,7 +21,7 @@ from embedseg_napari.viewer.label.drawing.colors import annotation_colors
 from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObjects
 from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
 from embedseg_napari.viewer.large.annotated_part import origin_of
-from embedseg_napari.viewer.layers import ANNOTATION, array_of, picture_of
+from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, array_of, free_copy, picture_of
 from embedseg_napari.viewer.result_layers import followed_frame, is_shown
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class AnnotationLayers:
 
     changed = Signal()
     """Something was painted or drawn, or a layer was made or removed."""
+    settling = Signal()
+    """The annotation is about to be let go of, kept or learned from: what was only tried out is to be taken back."""
     leaving = Signal()
     """The annotation is about to be let go of; it can still be read."""
     mouse_wanted = Signal()
@@ -65,9 +67,8 @@ class AnnotationLayers:
         self.axes = ""
         self.labels: Labels | None = None
         self.protection: ProtectedObjects | None = None
-        """Of the labels, while there are some."""
         self.brush: Brush | None = None
-        """The same."""
+        """Of the labels, like the protection, while there are some."""
         self.usual_extent: Callable[[], float | None] = lambda: None
         """Pixels across the objects that are probably there; None where nothing is known of them."""
         self._latest: Annotation | None = None
@@ -81,6 +82,8 @@ class AnnotationLayers:
         self.regions.changed.connect(self._on_change)
         self.regions.drawn.connect(self._paint_on)
         viewer.layers.events.removed.connect(self._on_removed)
+        # Also of a copy that is made after the panel was closed; other panels list what it then is.
+        viewer.layers.events.inserted.connect(free_copy, position="first")
 
     def disconnect_viewer(self) -> None:
         """Stop following the viewer and its layers."""
@@ -119,13 +122,8 @@ class AnnotationLayers:
     def picture(self) -> Picture:
         """The image, with the file it was read from."""
         assert self.image is not None
-        path = self.image.source.path
-        return replace(
-            picture_of(self.image),
-            axes=self.axes,
-            path=None if path is None else Path(path),
-            part_of=origin_of(self.image),
-        )
+        found, path = picture_of(self.image), self.image.source.path
+        return replace(found, axes=self.axes, path=None if path is None else Path(path), part_of=origin_of(self.image))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -162,6 +160,9 @@ class AnnotationLayers:
             self._add_labels(labels)
         else:
             self.labels.data = self.frame.array(labels)
+            # What was there cannot be undone here: napari forgets its steps where a layer is no longer edited.
+            self.labels.editable = False
+            self.labels.editable = True
         assert self.protection is not None
         self.protection.replace(annotation.accepted_ids)
         self.regions.show(annotation.regions, annotation.earlier_regions)
@@ -254,8 +255,7 @@ class AnnotationLayers:
         if self.is_whole:
             self.regions.show(self.regions.earlier)
         else:
-            before = self.regions.mask()
-            self.regions.show(np.ones(self.shape, bool), np.zeros(self.shape, bool) if before is None else before)
+            self.regions.show_whole()
         self.new_object()
 
     @property
@@ -301,8 +301,7 @@ class AnnotationLayers:
     def array(self) -> NDArray[np.int32]:
         """The labels ((Z,) Y, X) themselves, no copy."""
         assert self.frame is not None
-        data: NDArray[np.int32] = np.asarray(self._labels().data)
-        return self.frame.result(data)
+        return self.frame.result(np.asarray(self._labels().data))
 
     def raise_to_top(self) -> None:
         """Bring the user's own layers above the others."""
@@ -347,6 +346,7 @@ class AnnotationLayers:
             self.regions.take(layer)
             return
         self.labels = layer
+        layer.metadata[ITSELF] = str(layer.unique_id)
         for event in (layer.events.paint, layer.events.labels_update, layer.events.set_data):
             event.connect(self._on_change)
         layer.events.selected_label.connect(self._on_pick)
@@ -355,24 +355,25 @@ class AnnotationLayers:
             layer.bind_key(key, action, overwrite=True)
 
     def _let_go(self) -> None:
-        if self.labels is not None:
-            with self.regions.with_removed():
-                self.leaving.emit()
-            events = self.labels.events
-            for event in (events.paint, events.labels_update, events.set_data):
-                event.disconnect(self._on_change)
-            events.selected_label.disconnect(self._on_pick)
-            self._end_protection()
-            for key in self._common_keys | self._keys:
-                self.labels.bind_key(key, None)
+        self._let_go_of_labels()
         self.regions.let_go()
-        self.labels = self._latest = None
 
-    def _end_protection(self) -> None:
-        if self.protection is not None and self.brush is not None:
-            self.protection.disconnect()
-            self.brush.disconnect()
-            self.protection = self.brush = None
+    def _let_go_of_labels(self) -> None:
+        if self.labels is None or self.protection is None or self.brush is None:
+            return
+        # Where all layers are removed at once, the regions may have gone first.
+        with self.regions.with_removed():
+            self.settling.emit()
+            self.leaving.emit()
+        events = self.labels.events
+        for event in (events.paint, events.labels_update, events.set_data):
+            event.disconnect(self._on_change)
+        events.selected_label.disconnect(self._on_pick)
+        for key in self._common_keys | self._keys:
+            self.labels.bind_key(key, None)
+        self.protection.disconnect()
+        self.brush.disconnect()
+        self.labels = self.protection = self.brush = self._latest = None
 
     def _paint_on(self) -> None:
         """Bring the brush back: whoever goes on with the mouse wants to paint what is in the rectangle."""
@@ -393,10 +394,6 @@ class AnnotationLayers:
         are_regions_gone = self.regions.notice_removal()
         are_labels_gone = self.labels is not None and not is_shown(self.viewer, self.labels)
         if are_labels_gone:
-            # Where all layers are removed at once, the regions may have gone first.
-            with self.regions.with_removed():
-                self.leaving.emit()
-            self._end_protection()
-            self.labels = self._latest = None
+            self._let_go_of_labels()
         if are_regions_gone or are_labels_gone:
             self._on_change()

@@ -5,17 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from embedseg_napari.viewer.label.drawing.regions import drawn_regions, is_one_empty, outlines, shapes_mask
-from embedseg_napari.viewer.layers import ANNOTATION, RESULT
+from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
-    import numpy as np
     from napari.layers import Image, Shapes
     from napari.viewer import Viewer
     from numpy.typing import NDArray
@@ -65,6 +65,7 @@ class RegionLayer:
     def take(self, layer: Shapes) -> None:
         """Go on with a layer that is there."""
         self.layer = layer
+        layer.metadata[ITSELF] = str(layer.unique_id)
         layer.events.data.connect(self._on_data)
         layer.mouse_drag_callbacks.append(self._on_drag)
         for key, action in self.keys.items():
@@ -97,6 +98,11 @@ class RegionLayer:
         if mask is not None and mask.any():
             self._make(outlines(mask)).metadata[EARLIER] = earlier
         self.changed.emit()
+
+    def show_whole(self) -> None:
+        """Draw around the whole image, and remember the regions there are."""
+        before = self.mask()
+        self.show(np.ones(self.shape, bool), np.zeros(self.shape, bool) if before is None else before)
 
     def mask(self) -> NDArray[np.bool_] | None:
         """Where ((Z,) Y, X) a rectangle or polygon says that all objects are annotated; None if nowhere.
