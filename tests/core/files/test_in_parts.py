@@ -193,6 +193,19 @@ def test_a_damaged_piece_is_named(tmp_path):
         open_image(path)[60:70, :]
 
 
+def test_a_piece_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    image, faults = open_image(write_store(tmp_path / "im.zarr", IMAGE[0, 0, 0])), iter([RuntimeError("torn")])
+    read = zarr.Array.__getitem__
+
+    def once_torn(array, key):
+        for fault in faults:
+            raise fault
+        return read(array, key)
+
+    monkeypatch.setattr(zarr.Array, "__getitem__", once_torn)
+    np.testing.assert_array_equal(image[60:70, :], IMAGE[0, 0, 0, 60:70])
+
+
 def test_a_level_outside_of_the_store_is_refused(tmp_path):
     write_store(tmp_path / "other.zarr", IMAGE[0, 0, 0])
     path = write_store(tmp_path / "im.zarr", IMAGE[0, 0, 0])

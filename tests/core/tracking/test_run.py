@@ -133,6 +133,14 @@ def test_empty_frames_and_numbers_of_any_size() -> None:
     assert tracks.n_frames == 3
 
 
+def test_numbers_that_are_equal_as_floats_are_two_objects() -> None:
+    movie = discs([[(20, 20), (20, 60)], [(21, 20), (21, 60)]]).astype(np.uint64)
+    movie[movie > 0] += np.uint64(2**60)
+    tracks = es.track(movie)
+    assert tracks.parents.tolist() == [-1, -1, 0, 1]
+    assert np.unique(tracks.relabel(movie[1], 1)).tolist() == [0, *sorted(tracks.track[2:])]
+
+
 def test_axes_in_any_order_and_the_image() -> None:
     movie = discs([[(20, 20), (60, 60)], [(60, 60), (20, 21)]])
     image = np.stack([movie * 10.0, movie * 0.0], axis=1)

@@ -125,11 +125,17 @@ class LazyImage:
             raise DataError(f"{self.path}: {shape_words(self.shape)} pixels do not fit into memory.") from error
         except Exception as error:
             # The libraries of the compressions raise errors of a dozen unrelated types on damaged pieces.
-            where, why = self._damaged(full, error)
+            where, why = self._damaged(full) or ("", error)
+            if not where:
+                # All pieces can be read by now: one was replaced while it was read, as those of a run that goes on are.
+                try:
+                    return np.asarray(self.array[tuple(full)])
+                except Exception as again:  # noqa: BLE001 (as above)
+                    where, why = _words([full[index] for index in self._kept]), again
             raise DataError(f"{self.path}: cannot be read at {where} ({why}); it may be damaged there.") from error
 
-    def _damaged(self, full: Sequence[Any], error: Exception) -> tuple[str, Exception]:
-        """Pixels of the first piece of a part that cannot be read, as it is stored, and why."""
+    def _damaged(self, full: Sequence[Any]) -> tuple[str, Exception] | None:
+        """Pixels of the first piece of a part that cannot be read, as it is stored, and why; None if all can."""
         ranges = []
         for one, n, piece in zip(full, self.array.shape, self.pieces, strict=True):
             first, stop, _ = (one if isinstance(one, slice) else slice(one, one + 1)).indices(n)
@@ -140,7 +146,7 @@ class LazyImage:
             except Exception as found:  # noqa: BLE001 (as above)
                 ends = [(letter, key[index]) for letter, index in zip(self.axes, self._kept, strict=True)]
                 return ", ".join(f"{letter} {one.start}:{one.stop}" for letter, one in ends), found
-        return _words([full[index] for index in self._kept]), error
+        return None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The whole image in memory."""

@@ -63,7 +63,8 @@ def overlaps(
         Of each pair that shares pixels: where it stands among the ids of either, and how many these are.
     """
     shared = (before > 0) & (now > 0)
-    one, other = before[shared], now[shared]
+    # Ids of one type: NumPy compares uint64 with int64 as floats, in which large ones are equal.
+    one, other = (frame[shared].astype(np.int64, copy=False) for frame in (before, now))
     is_new = np.ones(len(one), bool)
     is_new[1:] = (one[1:] != one[:-1]) | (other[1:] != other[:-1])
     starts = np.flatnonzero(is_new)

@@ -142,7 +142,7 @@ class Tracks:
         """
         first, end = np.searchsorted(self.frame, [frame, frame + 1])
         inside = labels > 0
-        known, ids = self.label[first:end], labels[inside]
+        known, ids = self.label[first:end], labels[inside].astype(np.int64, copy=False)
         rows = np.searchsorted(known, ids)
         if len(ids) and (not len(known) or rows.max() == len(known) or (known[rows] != ids).any()):
             raise DataError(CHANGED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -188,7 +189,7 @@ class SessionBox(QWidget):
         assert session is not None
         latest = session.rounds[-1]
         start, earlier = Path(latest.started_from), start_round(latest, session.rounds)
-        if earlier is not None and not start.is_file():
+        if earlier is not None and not os.path.isfile(start):
             start = session.folder / earlier.model_file
         self.start_wanted.emit(start)
 
