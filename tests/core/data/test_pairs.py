@@ -173,6 +173,13 @@ def test_colour_pictures_with_colours_have_three_channels(tmp_path):
     assert load_folder(tmp_path, channel=0)[0].image.shape == (1, *SHAPES[2])
 
 
+def test_masks_that_count_instead_of_labels_of_a_name_are_told(tmp_path, image):
+    save(tmp_path, "a.tif", image[2], labels_of(2))
+    told = []
+    assert len(load_folder(tmp_path, labels="nuclie", tell=lambda *words: told.append(words))) == 1
+    assert "labels called 'nuclie'; the masks in masks/ count" in told[0][1]
+
+
 def test_files_pair_whatever_their_endings_capitals_and_accents(tmp_path, image):
     for part, names in (
         ("images", ("One.TIF", unicodedata.normalize("NFC", "Präparat.tif"), "b.ome.tiff")),

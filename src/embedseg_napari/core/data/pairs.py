@@ -120,6 +120,8 @@ def load_folder(
     mask_paths = by_name(list_images(masks)) if masks.is_dir() else {}
     masked = partners(image_paths, mask_paths)
     labelled = own_labels(image_paths, labels, masked)
+    if labels is not None and image_paths and not labelled:
+        tell(str(folder), f"None of its images has labels called {str(labels)!r}; the masks in {masks.name}/ count.")
     if is_store(folder) and not labelled:
         raise DataError(f"{folder}: has no label image in labels/; say where its labels are with --labels.")
     for part in (images, masks):
