@@ -13,9 +13,8 @@ from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.jobs.segment import take_channel
 
 
-@pytest.mark.parametrize("method", ["dtype-range", "percentile"])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32"])
-def test_the_mean_of_grey_colours_is_the_grey_image(tmp_path, dtype, method):
+def test_the_mean_of_grey_colours_is_the_grey_image(tmp_path, dtype):
     grey = (np.random.default_rng(0).random((40, 50)) * (1 if dtype == "float32" else np.iinfo(dtype).max)).astype(
         dtype
     )
@@ -31,11 +30,5 @@ def test_the_mean_of_grey_colours_is_the_grey_image(tmp_path, dtype, method):
         means.append(np.asarray(take_channel(film.array, film.axes, "mean")[0][1]))
     for mean in means:
         np.testing.assert_allclose(mean, grey, rtol=1e-6)
-        wanted, seen = (normalize(one[None], NormalizationConfig(method=method)) for one in (grey, mean))
+        wanted, seen = (normalize(one[None], NormalizationConfig()) for one in (grey, mean))
         np.testing.assert_allclose(seen, wanted, rtol=1e-5, atol=1e-6)
-        assert mean.dtype == dtype
-
-
-def test_the_mean_of_whole_numbers_is_rounded():
-    image = np.array([[[0, 250, 255]], [[1, 255, 255]], [[1, 255, 255]]], np.uint8)
-    assert take_channel(image, "CYX", "mean")[0].tolist() == [[1, 253, 255]]

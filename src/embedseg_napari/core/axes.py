@@ -179,7 +179,7 @@ def read_part(array: Any, axes: str, key: Mapping[str, int | slice]) -> np.ndarr
 
 
 def mean_of_channels(image: np.ndarray, axis: int = 0, *, keepdims: bool = False) -> np.ndarray:
-    """Take the mean of an image's channels; of whole numbers it is one of their type, whose range tells what is bright.
+    """Take the mean of an image's channels, in float32: dim images would lose shades if it were rounded.
 
     Parameters
     ----------
@@ -190,10 +190,8 @@ def mean_of_channels(image: np.ndarray, axis: int = 0, *, keepdims: bool = False
     keepdims : bool
         Whether an axis of length 1 stays.
     """
-    is_whole = np.issubdtype(image.dtype, np.integer)
-    kind = np.float64 if is_whole and image.dtype.itemsize > 2 else np.float32
-    mean: np.ndarray = image.mean(axis=axis, dtype=kind, keepdims=keepdims)
-    return np.rint(mean, out=mean).astype(image.dtype) if is_whole else mean
+    mean: np.ndarray = image.mean(axis=axis, dtype=np.float32, keepdims=keepdims)
+    return mean
 
 
 def to_frames(array: np.ndarray, axes: str) -> np.ndarray:

@@ -40,7 +40,7 @@ class NormalizationConfig(Settings):
         None,
         gt=0,
         description="Value mapped to 1 by dtype-range, such as 4095 for 12-bit images; leave empty for the largest "
-        "value of the data type.",
+        "value of the data type, which is 1 for floating-point numbers, such as the mean of channels.",
         json_schema_extra={"empty": "of the data type"},
     )
 
