@@ -8,6 +8,8 @@ import tifffile
 from PIL import Image
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.evaluation.diagnosis import compare, diagnose
+from embedseg_napari.core.evaluation.error_map import Mark, paint
 from embedseg_napari.core.evaluation.folders import pair_folders
 from embedseg_napari.core.evaluation.label_pair import read_pair
 
@@ -91,6 +93,15 @@ def test_two_files_are_a_pair_whatever_their_names(tmp_path: Path, labels: np.nd
     )
     with pytest.raises(DataError, match="no such folder"):
         pair_folders(tmp_path / "set", tmp_path / "found.tif")
+
+
+def test_foreground_alone_is_one_object_whose_mistakes_can_be_painted(tmp_path: Path, labels: np.ndarray) -> None:
+    for folder in ("truth", "predicted"):
+        write(tmp_path / folder, "a.tif", labels != 0)
+    (one,), _ = read_pair(pair_folders(tmp_path / "truth", tmp_path / "predicted")[0][0])
+    compared = compare(one.true, one.predicted)
+    painted = paint(one.true, one.predicted, compared, diagnose(compared, 0.5))
+    np.testing.assert_array_equal(painted == Mark.FOUND, labels != 0)
 
 
 @pytest.mark.parametrize("truth", [".", "a.tif"])

@@ -61,7 +61,7 @@ def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str
             f"{predicted}: lacks the predictions for {len(missing)} of {len(true_files)} true images ({named}); "
             "segment these too, under the same names."
         )
-    # The name of the folder that a terminal is in is not written.
+    # "." says no name.
     true_folder = true_folder.absolute()
     ignored = true_folder.with_name("ignore")
     ignore_files = by_name(list_images(ignored)) if true_folder.name == "masks" and ignored.is_dir() else {}
