@@ -70,10 +70,14 @@ def _flat(objects: LayerObjects) -> LayerObjects:
     """Objects in a depth of one plane without it, as their file is read, unless a model of volumes found them."""
     found, at = objects.segmentation, objects.axes.find("Z")
     is_volume = found is not None and found.labels.ndim - bool(found.frames) == 3
-    if at < 0 or is_volume or objects.labels.shape[at] != 1:
+    has_planes = at >= 0 and objects.labels.ndim == len(objects.axes)
+    if is_volume or not has_planes or objects.labels.shape[at] != 1:
         return objects
     image, image_axes = objects.image, objects.image_axes
     if image_axes is not None:
+        if image.shape[image_axes.index("Z")] != 1:
+            # Which of its planes the objects lie in is not known.
+            return objects
         image, image_axes = _without_plane(image, image_axes)
     labels, axes = _without_plane(objects.labels, objects.axes)
     spacing = None if objects.spacing is None else objects.spacing[-2:]
