@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QVBoxL
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.export import FORMATS, OUTLINED, export_labels
 from embedseg_napari.core.exchange.planes import Overlaid
-from embedseg_napari.core.files.names import portable_name
+from embedseg_napari.core.files.names import portable_name, with_ending
 from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import write_table
@@ -51,20 +51,15 @@ EXPORTS = {
     "Folder for the cell tracking challenge (*)": "ctc",
     "Surfaces (*.ply *.stl)": "mesh",
 }
-USUAL = {"ome-zarr": ".ome.zarr"}
+USUAL = {"ome-zarr": (".ome.zarr",)}
 """Endings of names where they are not the first that a format has."""
 TABLE_WIDGET = ("napari", "Features table widget")
 
 
 def fitting(path: Path, kind: str) -> Path:
     """A name with an ending of its format: where another is chosen in a dialog, the name keeps that of the first."""
-    endings = [ending for ending in FORMATS[kind] if ending]
-    name = path.name.lower()
-    if name.endswith(tuple(endings)):
-        return path
-    others = sorted({ending for of in FORMATS.values() for ending in of if ending}, key=len, reverse=True)
-    old = next((ending for ending in others if name.endswith(ending)), "")
-    return path.with_name(path.name[: len(name) - len(old)] + USUAL.get(kind, (endings or [""])[0]))
+    endings = [*USUAL.get(kind, ()), *filter(None, FORMATS[kind])]
+    return with_ending(path, endings, [ending for of in FORMATS.values() for ending in of if ending])
 
 
 class MeasuredFiles(QWidget):
