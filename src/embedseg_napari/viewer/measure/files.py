@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,8 @@ from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.files.writers import save_labels
-from embedseg_napari.viewer.layers import file_of
-from embedseg_napari.viewer.measure.layer_table import is_volume, kept_file, measure_layer, objects_of, whole_layers
+from embedseg_napari.viewer.layers import file_of, unchanged_file
+from embedseg_napari.viewer.measure.layer_table import is_volume, measure_layer, objects_of, whole_layers
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.dock_tabs import leave_room
@@ -265,17 +266,17 @@ class MeasuredFiles(QWidget):
 
     def _saved(self, layer: Labels, image: Path | None) -> Path:
         """The file that holds a layer's labels as they are now; where there is none, the user is asked for one."""
-        path = kept_file(layer)
-        if path is None:
-            place = f"{portable_name(layer.name, 'labels')}.tif"
-            name, _ = QFileDialog.getSaveFileName(
-                self, "A command reads files: save the labels", str(place if image is None else image.with_name(place)),
-                "TIFF (*.tif)",
-            )  # fmt: skip
-            if not name:
-                raise DataError(f"{layer.name} is in no file as it is now, and a command reads files: save it first.")
-            path = save_labels(layer, Path(name))
-            layer.metadata["path"] = str(path)
+        with suppress(DataError):
+            return unchanged_file(layer)
+        place = f"{portable_name(layer.name, 'labels')}.tif"
+        name, _ = QFileDialog.getSaveFileName(
+            self, "A command reads files: save the labels", str(place if image is None else image.with_name(place)),
+            "TIFF (*.tif)",
+        )  # fmt: skip
+        if not name:
+            raise DataError(f"{layer.name} is in no file as it is now, and a command reads files: save it first.")
+        path = save_labels(layer, Path(name))
+        layer.metadata["path"] = str(path)
         return path
 
     def _recipe(self) -> Recipe:
