@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pint
 
 from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.tiff import Picture
+from embedseg_napari.core.files.tiff import Picture, read_image
 from embedseg_napari.core.files.units import normalize_unit
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
@@ -111,6 +112,26 @@ def file_of(layer: Layer) -> Path:
         )
     # Of a name that was typed in a terminal; the command may be pasted into another one.
     return Path(path).absolute()
+
+
+def unchanged_file(labels: Labels) -> Path:
+    """The file that holds the labels of a layer as they are now.
+
+    Raises
+    ------
+    DataError
+        If there is none, or they were changed since it was read or written.
+    """
+    path, now = file_of(labels), array_of(labels)
+    # What is read in parts cannot be painted on.
+    if isinstance(now, np.ndarray) and not np.array_equal(
+        np.squeeze(read_image(path, labels=True, say=lambda _: None).array), np.squeeze(now)
+    ):
+        raise DataError(
+            f"{labels.name} changed since it was saved: save it first (File > Save Selected Layers…) and open that "
+            "file; a command reads files."
+        )
+    return path
 
 
 def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack: str | None = None) -> Picture:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +8,10 @@ import tifffile
 from PIL import Image
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.evaluation.diagnosis import compare, diagnose
+from embedseg_napari.core.evaluation.error_map import Mark, paint
 from embedseg_napari.core.evaluation.folders import pair_folders
 from embedseg_napari.core.evaluation.label_pair import read_pair
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(folder: Path, name: str, array: np.ndarray) -> None:
@@ -94,6 +93,28 @@ def test_two_files_are_a_pair_whatever_their_names(tmp_path: Path, labels: np.nd
     )
     with pytest.raises(DataError, match="no such folder"):
         pair_folders(tmp_path / "set", tmp_path / "found.tif")
+
+
+def test_foreground_alone_is_one_object_whose_mistakes_can_be_painted(tmp_path: Path, labels: np.ndarray) -> None:
+    for folder in ("truth", "predicted"):
+        write(tmp_path / folder, "a.tif", labels != 0)
+    (one,), _ = read_pair(pair_folders(tmp_path / "truth", tmp_path / "predicted")[0][0])
+    compared = compare(one.true, one.predicted)
+    painted = paint(one.true, one.predicted, compared, diagnose(compared, 0.5))
+    np.testing.assert_array_equal(painted == Mark.FOUND, labels != 0)
+
+
+@pytest.mark.parametrize("truth", [".", "a.tif"])
+def test_ignore_masks_are_found_from_within_the_folder_of_masks(
+    tmp_path: Path, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch, truth: str
+) -> None:
+    write(tmp_path / "set" / "masks", "a.tif", labels)
+    write(tmp_path / "set" / "ignore", "a.tif", labels)
+    write(tmp_path / "predicted", "a.tif", labels)
+    monkeypatch.chdir(tmp_path / "set" / "masks")
+    predicted = tmp_path / "predicted"
+    ((pair,), _) = pair_folders(Path(truth), predicted / "a.tif" if truth == "a.tif" else predicted)
+    assert pair.ignore == tmp_path / "set" / "ignore" / "a.tif"
 
 
 def test_ignore_masks_without_truth_are_named(tmp_path: Path, labels: np.ndarray) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,37 @@ def test_objects_of_one_frame_or_linked_already_are_refused(corrected) -> None:
     assert corrected.n_steps == 0
 
 
+def test_corrections_outlast_settings_that_link_as_they_do(corrected) -> None:
+    linked = corrected.tracks
+    for change in (lambda: corrected.cut(5), lambda: corrected.link(2, 5), lambda: corrected.cut(7)):
+        change()
+    wanted = corrected.tracks
+    same = CorrectedTracks(replace(wanted, corrections=()))
+    same.replay(wanted.corrections[1:])
+    assert same.tracks.parents.tolist() == wanted.parents.tolist()
+    assert same.tracks.corrections == wanted.corrections[1:]
+    again = CorrectedTracks(linked)
+    again.replay(same.tracks.corrections)
+    assert again.tracks.parents.tolist() == wanted.parents.tolist()
+    for n_left in (1, 0):
+        same.undo()
+        assert same.n_steps == len(same.tracks.corrections) == n_left
+    assert same.tracks.parents.tolist() == wanted.parents.tolist()
+
+
+def test_a_cut_is_done_again_whatever_the_object_comes_from(corrected) -> None:
+    linked = corrected.tracks
+    corrected.cut(5)
+    # Other settings link it with another one.
+    parents = np.where(np.arange(8) == 5, 2, linked.parents)
+    again = CorrectedTracks(replace(linked, parents=parents, track=numbered(parents)))
+    again.replay(corrected.tracks.corrections)
+    assert again.tracks.parents[5] == -1
+    assert again.tracks.corrections == corrected.tracks.corrections
+    again.undo()
+    assert again.tracks.parents.tolist() == parents.tolist()
+
+
 def test_corrections_are_done_again_on_the_same_labels(corrected) -> None:
     again = CorrectedTracks(corrected.tracks)
     corrected.cut(5)
@@ -78,7 +111,7 @@ def test_corrections_are_done_again_on_the_same_labels(corrected) -> None:
     assert again.tracks.parents.tolist() == corrected.tracks.parents.tolist()
     before = again.tracks.parents.tolist()
     again.replay(corrected.tracks.corrections[2:])
-    assert again.tracks.parents.tolist() == before, "what is so already is passed over"
+    assert again.tracks.parents.tolist() == before, "what is so already changes nothing"
     with pytest.raises(AnnotationError, match=r"Correction 1 \(link\): Both objects are of one frame"):
         again.replay([{"do": "link", "from": [0, 5], "to": [0, 9]}])
     for pair in ([1.0, 5], "15", [True, 5], [1e400, 5], [1]):

@@ -42,6 +42,18 @@ def test_clean_objects_are_linked_as_they_were_made(movie) -> None:
     assert len(pairs[0]) == len(set(pairs[0])) == len(set(pairs[1]))
 
 
+def test_a_depth_of_one_plane_changes_no_track(movie) -> None:
+    given = spoil(movie.labels)
+    image = given[:, :, :, None] * np.array([1.0, 2.0])
+    flat = es.track(given, image, spacing=(0.5, 0.5), image_axes="TYXC")
+    deep = es.track(given[:, None], image[:, None], spacing=(2.0, 0.5, 0.5), image_axes="TZYXC")
+    assert deep.axes == "TZYX"
+    for name in ("parents", "track", "size", "brightness"):
+        np.testing.assert_array_equal(getattr(deep, name), getattr(flat, name))
+    np.testing.assert_array_equal(deep.centroid[:, 1:], flat.centroid)
+    assert not deep.centroid[:, 0].any()
+
+
 def test_volumes_are_linked_with_pixels_of_another_depth() -> None:
     movie = dividing_cells(30, 5, 3, ndim=3, radius=6.0, seed=1)
     given = unlinked(movie.labels[:, ::3])

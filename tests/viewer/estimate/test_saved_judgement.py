@@ -9,11 +9,13 @@ import pytest
 from judging_steps import draw, wait
 from qtpy.QtWidgets import QApplication, QFileDialog, QMessageBox
 
+from embedseg_napari.viewer.estimate.widget import FORMATS
+
 
 def test_a_judgement_is_saved_and_gone_on_with(panel, layer, viewer, qtbot, press, tmp_path, monkeypatch):
     draw(panel, qtbot)
     press("RW")
-    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(tmp_path / "mine"), "Judgement (*.json)"))
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(tmp_path / "mine"), next(iter(FORMATS))))
     panel.save.click()
     path = tmp_path / "mine.json"
     assert json.loads(path.read_text())["sample"]["seed"] == 1
@@ -34,6 +36,26 @@ def test_a_judgement_is_saved_and_gone_on_with(panel, layer, viewer, qtbot, pres
     assert len(json.loads(path.read_text())["answers"]) == 3
     panel.copy.click()
     assert QApplication.clipboard().text() == panel.result.text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "written"),
+    [
+        ("Table", "cells.estimate.json", "cells.estimate.csv"),
+        ("Judgement", "cells.csv", "cells.json"),
+        ("Judgement", "cells.v2", "cells.v2.json"),
+    ],
+)
+def test_the_format_that_is_chosen_is_written(panel, layer, qtbot, press, tmp_path, monkeypatch, kind, typed, written):
+    draw(panel, qtbot)
+    press("R")
+    chosen = next(text for text in FORMATS if kind in text)
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(tmp_path / typed), chosen))
+    panel.save.click()
+    assert [path.name for path in tmp_path.iterdir()] == [written]
+    assert (tmp_path / written).read_text().startswith("{" if kind == "Judgement" else "kind,")
+    panel.save.click()
+    assert "exists already" in panel.controls.status.text(), "the dialog asked about another name"
 
 
 @pytest.mark.parametrize("other", ["changed", "smaller"])

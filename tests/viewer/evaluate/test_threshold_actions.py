@@ -73,6 +73,46 @@ def test_thresholds_from_maps_at_hand_to_the_model(panel, viewer, blobs, qtbot, 
     assert str(written) in panel.status.text()
 
 
+@pytest.mark.parametrize("n_frames", [0, 2])
+def test_thresholds_of_what_was_found_in_a_depth_of_one_plane(
+    panel, viewer, blobs, qtbot, model_file, n_frames
+) -> None:
+    true = blobs(2)[1]
+    before = Segmentation.collect(maps_of(true), PredictionConfig())
+    place = {
+        "axis_labels": ("t", "z", "y", "x")[-3 - bool(n_frames) :],
+        "scale": (5, 2, 0.5, 0.5)[-3 - bool(n_frames) :],
+    }
+    if n_frames:
+        before = Segmentation.stack([before] * n_frames)
+    deep = np.stack([true[None]] * n_frames) if n_frames else true[None]
+    viewer.add_labels(deep, name="truth", **place)
+    layer = viewer.add_labels(np.expand_dims(before.labels, -3), name="labels", **place)
+    remember(layer, before, model_file)
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    press(panel.thresholds.find, panel, qtbot)
+    assert panel.thresholds.tuning.thresholds.score == 1
+    press(panel.thresholds.show_labels, panel, qtbot)
+    assert panel.scores.rows[0].ap == 1
+    tuned = viewer.layers["labels tuned"]
+    np.testing.assert_array_equal(tuned.data > 0, deep > 0)
+    assert tuple(tuned.scale) == place["scale"]
+
+
+def test_a_model_is_run_on_a_depth_of_one_plane(panel, viewer, blobs, qtbot, model_file) -> None:
+    image, true = blobs(2)
+    models.remember(model_file)
+    viewer.add_image(image[None], name="image", axis_labels=("z", "y", "x"))
+    viewer.add_labels(true[None], name="truth", axis_labels=("z", "y", "x"))
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    panel.thresholds.model.setCurrentIndex(panel.thresholds.model.findText("run tiny"))
+    press(panel.thresholds.find, panel, qtbot)
+    assert panel.run.state is RunState.DONE
+    assert panel.thresholds.tuning.segmentation.labels.shape == true.shape
+    press(panel.thresholds.show_labels, panel, qtbot)
+    assert viewer.layers["truth tuned"].data.shape == (1, *true.shape)
+
+
 def test_thresholds_from_maps_of_an_image_in_another_order(panel, viewer, blobs, qtbot, model_file) -> None:
     true = blobs(2)[1]
     before = Segmentation.collect(maps_of(true), PredictionConfig())

@@ -9,6 +9,7 @@ from evaluate_steps import PANEL, press, spoiled
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.evaluation.matching import match
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.viewer.layers import ANNOTATION, FOUND, RESULT
 from embedseg_napari.viewer.worker import RunState
 
@@ -231,6 +232,24 @@ def test_the_plot_follows_the_theme(panel, viewer) -> None:
     light = panel.scoring.plot.view.backgroundBrush().color().lightness()
     viewer.theme = "dark"
     assert panel.scoring.plot.view.backgroundBrush().color().lightness() < light
+
+
+def test_no_command_is_given_for_labels_that_were_changed_since_they_were_read(panel, viewer, folders, qtbot) -> None:
+    from qtpy.QtWidgets import QApplication
+
+    paths = folders[0] / "masks" / "a.tif", folders[1] / "a.tif"
+    truth, predicted = (
+        viewer.add_labels(read_image(path, labels=True).array, name=name, metadata={"path": str(path)})
+        for path, name in zip(paths, ("truth", "prediction"), strict=True)
+    )
+    panel.source.choose(truth, predicted)
+    panel.recipe.copy_command()
+    command = QApplication.clipboard().text()
+    assert str(paths[1]) in command
+    predicted.fill((0, 0), 99)
+    panel.recipe.copy_command()
+    assert QApplication.clipboard().text() == command
+    assert "prediction changed since it was saved" in panel.recipe.line.text()
 
 
 def test_the_command_gives_the_same_scores(panel, folders, qtbot) -> None:

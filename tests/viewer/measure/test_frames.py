@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from napari.layers import Image, Labels
 
 pytest.importorskip("pyqtgraph")
 
 from measure_steps import measure
+
+from embedseg_napari.viewer.measure.layer_table import objects_of
 
 
 def test_what_has_one_number_in_many_frames_is_shown_as_it_is_in_the_frame_in_sight(panel, viewer, qtbot) -> None:
@@ -63,6 +66,22 @@ def test_planes_are_asked_about_where_nothing_says_what_they_are(panel, viewer, 
     # Not one object of four slices.
     assert panel.table["frame"].tolist() == [0, 1, 2, 3]
     assert tuple(worms.axis_labels) == ("t", "y", "x")
+
+
+@pytest.mark.parametrize("shape", [(1, 12, 12), (12, 12)])
+def test_a_plane_of_labels_is_not_measured_in_the_first_plane_of_a_volume(shape) -> None:
+    volume = Image(np.zeros((5, 12, 12)), axis_labels=("z", "y", "x"))
+    objects = objects_of(Labels(np.ones(shape, int), axis_labels=("z", "y", "x")[-len(shape) :]), volume)
+    assert objects.labels.shape == shape
+    assert objects.image.shape == (5, 12, 12), "measuring says that these do not fit"
+
+
+def test_a_depth_of_one_plane_is_left_out_of_labels_and_image() -> None:
+    names = ("z", "y", "x")
+    objects = objects_of(
+        Labels(np.ones((1, 12, 12), int), axis_labels=names), Image(np.zeros((1, 12, 12)), axis_labels=names)
+    )
+    assert (objects.axes, objects.labels.shape, objects.image.shape) == ("YX", (12, 12), (12, 12))
 
 
 def test_planes_are_not_asked_about_where_their_image_says_it(panel, viewer) -> None:

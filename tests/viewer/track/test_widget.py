@@ -298,13 +298,18 @@ def test_the_command_gives_the_tracks_of_the_panel(panel, viewer, qtbot, tmp_pat
     assert "Save painted" in notification_manager.records[-1].message
     viewer.layers.clear()
     read = read_image(path, labels=True)
-    viewer.add_labels(
+    opened = viewer.add_labels(
         read.array,
+        name="opened",
         scale=(1, 0.5, 0.5),
         axis_labels=("t", "y", "x"),
         units=("s", "um", "um"),
         metadata={"path": str(path)},
     )
+    opened.fill((0, 0, 0), 99)
+    panel.recipe.copy_command()
+    assert "opened changed since it was saved" in panel.recipe.line.text()
+    opened.undo()
     panel.gap.setValue(1)
     panel.distance.setValue(30)
     track(panel, qtbot)

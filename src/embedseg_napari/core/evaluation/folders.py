@@ -61,7 +61,9 @@ def pair_folders(truth: Path, predicted: Path) -> tuple[list[FilePair], list[str
             f"{predicted}: lacks the predictions for {len(missing)} of {len(true_files)} true images ({named}); "
             "segment these too, under the same names."
         )
-    ignored = true_folder.absolute().with_name("ignore")
+    # "." says no name.
+    true_folder = true_folder.absolute()
+    ignored = true_folder.with_name("ignore")
     ignore_files = by_name(list_images(ignored)) if true_folder.name == "masks" and ignored.is_dir() else {}
     unknown = partners(true_files, ignore_files)
     alone = list(without_partner(unknown, ignore_files).values())

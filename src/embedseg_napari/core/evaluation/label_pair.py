@@ -243,12 +243,7 @@ def _one(
         )
     true, unknown = split_ignore_label(true, ignore_label, planes=true.ndim > ndim)
     _check_signs(true, pair.true)
-    if true.ndim > ndim:
-        require_planes(true, str(pair.true))
-        true = true != 0
-    if predicted.ndim > ndim:
-        require_planes(predicted, str(pair.predicted))
-        predicted = predicted != 0
+    true, predicted = _ids_or_planes(true, ndim, pair.true), _ids_or_planes(predicted, ndim, pair.predicted)
     if ignore is not None:
         space = predicted.shape[predicted.ndim - ndim :]
         if ignore.shape != space:
@@ -256,6 +251,15 @@ def _one(
         unknown = union(unknown, ignore)
     name = pair.name if frame is None else f"{pair.name} {frame}"
     return LabelPair(name, true, predicted, unknown, ndim, frame)
+
+
+def _ids_or_planes(array: np.ndarray, ndim: int, path: Path) -> np.ndarray:
+    """Planes as bool, and what is foreground alone as the one object that it is."""
+    if array.ndim > ndim:
+        require_planes(array, str(path))
+        planes: np.ndarray = array != 0
+        return planes
+    return array.view(np.uint8) if array.dtype == bool else array
 
 
 def _check_kind(picture: Picture) -> None:

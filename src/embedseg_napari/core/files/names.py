@@ -6,8 +6,12 @@ import os
 import re
 import unicodedata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 FORBIDDEN = set('<>:"/\\|?*')
 """Characters that Windows or another system gives a meaning."""
@@ -63,6 +67,25 @@ def portable_name(name: str, otherwise: str, longest: int = 100) -> str:
     text = re.sub("\0+", "_", "".join("\0" if unusable(one) else one for one in name))
     text = text.encode()[:longest].decode(errors="ignore").strip(" .") or otherwise
     return f"{text.split('.')[0].rstrip(' ')}_{text.partition('.')[2]}".rstrip(" .") if is_device(text) else text
+
+
+def with_ending(path: Path, endings: Sequence[str], others: Iterable[str]) -> Path:
+    """Return a name with an ending of its format; where it has none, the first takes the place of one of another.
+
+    Parameters
+    ----------
+    path : Path
+        As a person wrote it.
+    endings : sequence of str
+        Of the format, in small letters; none for a folder.
+    others : iterable of str
+        Of all formats that could have been chosen.
+    """
+    name = path.name.lower()
+    if name.endswith(tuple(endings)):
+        return path
+    old = next((one for one in sorted(others, key=len, reverse=True) if name.endswith(one)), "")
+    return path.with_name(path.name[: len(name) - len(old)] + next(iter(endings), ""))
 
 
 def dataset_name(folder: str | Path) -> str:

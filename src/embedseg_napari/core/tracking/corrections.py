@@ -114,7 +114,7 @@ class CorrectedTracks:
     def replay(self, corrections: Iterable[Mapping[str, Any]]) -> None:
         """Do what was done before, as `Tracks.corrections` and ``corrections.json`` tell it.
 
-        What is so already, as other settings linked it, is passed over.
+        What is so already, as other settings linked it, changes nothing, and stays among the corrections.
 
         Raises
         ------
@@ -123,15 +123,18 @@ class CorrectedTracks:
         """
         for number, one in enumerate(corrections, 1):
             do, early, late = self._read(one, number)
-            is_so = int(self.tracks.parents[late]) == early
-            others = np.flatnonzero(self.tracks.parents == early)
+            before = int(self.tracks.parents[late])
+            is_only = np.count_nonzero(self.tracks.parents == early) == 1
+            is_so = {"link": before == early and is_only, "divide": before == early, "cut": before < 0}[do]
+            none = np.zeros(0, np.int64)
             try:
-                if do == "link" and not (is_so and len(others) == 1):
-                    self.link(early, late)
-                elif do == "divide" and not is_so:
-                    self.divide(early, late)
-                elif do == "cut" and is_so:
-                    self.cut(late)
+                if is_so:
+                    self._change(do, none, none, early, late)
+                elif do == "cut":
+                    # Whatever it comes from by now.
+                    self._change(do, np.array([late]), np.array([NONE]), early, late)
+                else:
+                    getattr(self, do)(early, late)
             except AnnotationError as error:
                 raise AnnotationError(f"Correction {number} ({do}): {error}") from error
 

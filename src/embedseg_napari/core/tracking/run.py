@@ -154,13 +154,15 @@ def tracking(
     other = None if trackastra is None else load_trackastra(trackastra)
     pixels: list[tuple[np.ndarray, np.ndarray]] = []
     box = tuple(slice(0, n) for n in blocks.shape)
-    linker = Linker(np.array(scale or (1.0,) * len(box)), max_distance, max_gap, divisions)
+    # Objects in a depth of one plane are discs, not balls.
+    sides = blocks.shape[-2:] if blocks.shape[0] == 1 else blocks.shape
+    linker = Linker(np.array(scale or (1.0,) * len(box))[-len(sides) :], max_distance, max_gap, divisions)
     seen, parents, n_masks = [], [], 0
     for t in range(blocks.n_frames):
         if should_stop():
             raise Stopped("The tracking was stopped.")
-        frame = blocks.read(t, box)
-        channels = blocks.read_channels(t, box)
+        frame = blocks.read(t, box).reshape(sides)
+        channels = [one.reshape(sides) for one in blocks.read_channels(t, box)]
         seen.append(objects_of(frame, channels))
         n_masks += len(seen[-1].ids) == 1 and ndimage.label(frame)[1] > 1
         if other is None:
@@ -196,7 +198,7 @@ def tracking(
         tuple(int(n) for n in array.shape),
         frames,
         label,
-        np.concatenate([one.centroids for one in seen]),
+        np.pad(np.concatenate([one.centroids for one in seen]), ((0, 0), (len(box) - len(sides), 0))),
         sizes,
         np.concatenate([one.brightness for one in seen]),
         linked,

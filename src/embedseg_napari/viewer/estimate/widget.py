@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QHBoxLayout, QMessageBox
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.estimate.judgement import Answer, Judgement, read_judgement
 from embedseg_napari.core.estimate.sample import MOST, N_AREAS, N_OBJECTS, finding
-from embedseg_napari.core.files.names import portable_name
+from embedseg_napari.core.files.names import portable_name, with_ending
+from embedseg_napari.core.measure.table_files import ENDINGS
 from embedseg_napari.core.wording import count, shape_words
 from embedseg_napari.viewer.estimate.judge_box import JudgeBox
 from embedseg_napari.viewer.labelled_images import labels_picture
@@ -22,7 +23,7 @@ from embedseg_napari.viewer.widgets.boxes import Sentence, WholeNumberBox, add_r
 from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import napari
     from napari.layers import Labels
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
     from embedseg_napari.core.estimate.sample import Found
     from embedseg_napari.viewer.stage import Scene
 
-FORMATS = "Judgement, to go on with later (*.json);;Table of what was judged (*.csv)"
+FORMATS = {
+    "Judgement, to go on with later (*.json)": (".json",),
+    "Table of what was judged (*.csv *.parquet)": ENDINGS,
+}
+"""Of files, and the endings that their names have."""
+WRITTEN = tuple(ending for endings in FORMATS.values() for ending in endings)
 LARGEST_SEED = 2**31 - 1
 
 
@@ -224,21 +230,22 @@ class EstimateWidget(LabelsPanel):
         judgement = self.judgement
         if judgement is None:
             return
-        path, text = QFileDialog.getSaveFileName(self, "Save the judgement", self._beside(judgement.labels), FORMATS)
+        place = self._beside(judgement.labels)
+        path, text = QFileDialog.getSaveFileName(self, "Save the judgement", place, ";;".join(FORMATS))
         if path:
-            self.write(Path(path), ".csv" if "csv" in text else ".json")
+            self.write(Path(path), FORMATS[text])
 
-    def write(self, path: Path, ending: str = ".json") -> None:
+    def write(self, path: Path, endings: Sequence[str] = WRITTEN) -> None:
         """Save the judgement; the dialog has asked whether the file of this very name may be replaced.
 
         Parameters
         ----------
         path : Path
             Target.
-        ending : str
-            Of the file, where its name has none.
+        endings : sequence of str
+            Of the format; where its name has none of them, the first is put on.
         """
-        target = path if path.suffix else path.with_name(path.name + ending)
+        target = with_ending(path, endings, WRITTEN)
         assert self.judgement is not None
         try:
             self.judgement.write(target, overwrite=target == path)

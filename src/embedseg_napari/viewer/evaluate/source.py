@@ -34,9 +34,9 @@ from embedseg_napari.viewer.layers import (
     RESULT,
     SEGMENTED,
     array_of,
-    file_of,
     is_users,
     picture_of,
+    unchanged_file,
 )
 from embedseg_napari.viewer.neighbours import image_below
 from embedseg_napari.viewer.provenance import origin_of
@@ -284,7 +284,7 @@ class EvaluationSource(QWidget):
         Raises
         ------
         DataError
-            If there is nothing to compare, or a layer is from no file.
+            If there is nothing to compare, or a layer is from no file, or was changed since.
         """
         if fault := self.fault():
             raise DataError(fault)
@@ -295,7 +295,7 @@ class EvaluationSource(QWidget):
         truth, predicted = self.truth.layer(), self.predicted.layer()
         assert truth is not None
         assert predicted is not None
-        places = ["--truth", str(file_of(truth)), "--predicted", str(file_of(predicted))]
+        places = ["--truth", str(unchanged_file(truth)), "--predicted", str(unchanged_file(predicted))]
         return of_words([*words, *places, "--axes", result_axes(self.axes())])
 
     def choose(self, truth: Labels, predicted: Labels) -> None:

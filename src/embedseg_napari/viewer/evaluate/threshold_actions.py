@@ -11,13 +11,13 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
-from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thresholds, tune
 from embedseg_napari.viewer.labelled_images import labelled_picture, ordered_labels
-from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.model_list import models, read_config
 from embedseg_napari.viewer.provenance import origin_of, remember
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, spatial_frame
 
@@ -45,6 +45,8 @@ class _Pair:
     predicted: Labels | None
     axes: str
     """Of the prediction; empty without one."""
+    is_flat: bool
+    """Whether the truth has a depth of one plane, and the objects are found without depth."""
 
 
 class TuningFlow(QObject):
@@ -88,7 +90,7 @@ class TuningFlow(QObject):
         """Search on the maps at hand, or run the chosen model first."""
         try:
             self._find()
-        except DataError as error:
+        except EmbedSegError as error:
             self.say(str(error))
 
     def _find(self) -> None:
@@ -100,18 +102,27 @@ class TuningFlow(QObject):
             if origin is None:
                 self.say("The maps are no longer in memory; segment again, or choose a model.")
                 return
-            known = [(origin.segmentation, self.source.arrays()[0], None)]
-            model, pair = origin.model_path, _Pair(true_layer, predicted, self.source.axes())
+            (truth, found), axes = self.source.arrays(), self.source.axes()
+            is_flat = "Z" in axes and found.shape[-3] == 1 and found.ndim > origin.segmentation.labels.ndim
+            known = [(origin.segmentation, truth[..., 0, :, :] if is_flat else truth, None)]
+            model, pair = origin.model_path, _Pair(true_layer, predicted, axes, is_flat)
             self.start(lambda stop: tune(known, model, stop), partial(self._show, pair), "thresholds")
             return
         if image is None:
             return
-        pair = _Pair(true_layer, predicted, "" if predicted is None else self.source.axes())
         has_frames = predicted is not None and self.source.has_frames()
         picture = labelled_picture(image, true_layer, FRAMES if has_frames else None)
         truth = ordered_labels(true_layer, result_axes(picture.axes), image.name)
-        array = reorder(picture.array, picture.axes, ordered(picture.axes))
-        job = SegmentJob(array, ordered(picture.axes), "all", path, "auto", None, {}, advise=False)
+        axes = ordered(picture.axes)
+        array = reorder(picture.array, picture.axes, axes)
+        config = read_config(path)
+        is_flat = "Z" in axes and array.shape[-3] == 1 and config is not None and config.ndim == 2
+        if is_flat:
+            is_flat = truth.ndim >= len(result_axes(axes))
+            truth = truth[..., 0, :, :] if is_flat else truth
+            array, axes = array[..., 0, :, :], axes.replace("Z", "")
+        pair = _Pair(true_layer, predicted, "" if predicted is None else self.source.axes(), is_flat)
+        job = SegmentJob(array, axes, "all", path, "auto", None, {}, advise=False)
         annotated = [TuningImage(job, truth)]
         self.start(lambda stop: predict_and_tune(annotated, path, stop), partial(self._show, pair), "running the model")
 
@@ -128,16 +139,17 @@ class TuningFlow(QObject):
         if not is_shown(self.viewer, truth):
             self.say(f"{truth.name} was removed, against which these labels were scored; find the thresholds again.")
             return
-        if predicted is not None and len(result_axes(pair.axes)) == labels.ndim:
+        n_axes = labels.ndim + pair.is_flat
+        if predicted is not None and len(result_axes(pair.axes)) == n_axes:
             frame = spatial_frame(predicted, pair.axes)
         else:
             frame = spatial_frame(truth, SPACE[truth.ndim])
-            if truth.ndim > labels.ndim:
+            if truth.ndim > n_axes:
                 # A truth of planes has an axis more, in front.
                 frame = frame.without(SPACE[truth.ndim][0])
-            frame = replace(frame, axes=SPACE[labels.ndim])
+            frame = replace(frame, axes=SPACE[n_axes])
         name = (truth if predicted is None else predicted).name.removesuffix(TUNED)
-        layer = show_labels(self.viewer, f"{name}{TUNED}", labels, frame=frame)
+        layer = show_labels(self.viewer, f"{name}{TUNED}", labels, frame=frame.flat() if pair.is_flat else frame)
         remember(layer, tuning.segmentation, tuning.model_path)
         self.source.choose(truth, layer)
         self.evaluate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,15 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QVBoxL
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.export import FORMATS, OUTLINED, export_labels
 from embedseg_napari.core.exchange.planes import Overlaid
-from embedseg_napari.core.files.names import portable_name
+from embedseg_napari.core.files.names import portable_name, with_ending
 from embedseg_napari.core.files.units import micrometres
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.files.writers import save_labels
-from embedseg_napari.viewer.layers import file_of
-from embedseg_napari.viewer.measure.layer_table import is_volume, kept_file, measure_layer, objects_of, whole_layers
+from embedseg_napari.viewer.layers import file_of, unchanged_file
+from embedseg_napari.viewer.measure.layer_table import is_volume, measure_layer, objects_of, whole_layers
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.dock_tabs import leave_room
@@ -51,20 +52,15 @@ EXPORTS = {
     "Folder for the cell tracking challenge (*)": "ctc",
     "Surfaces (*.ply *.stl)": "mesh",
 }
-USUAL = {"ome-zarr": ".ome.zarr"}
+USUAL = {"ome-zarr": (".ome.zarr",)}
 """Endings of names where they are not the first that a format has."""
 TABLE_WIDGET = ("napari", "Features table widget")
 
 
 def fitting(path: Path, kind: str) -> Path:
     """A name with an ending of its format: where another is chosen in a dialog, the name keeps that of the first."""
-    endings = [ending for ending in FORMATS[kind] if ending]
-    name = path.name.lower()
-    if name.endswith(tuple(endings)):
-        return path
-    others = sorted({ending for of in FORMATS.values() for ending in of if ending}, key=len, reverse=True)
-    old = next((ending for ending in others if name.endswith(ending)), "")
-    return path.with_name(path.name[: len(name) - len(old)] + USUAL.get(kind, (endings or [""])[0]))
+    endings = [*USUAL.get(kind, ()), *filter(None, FORMATS[kind])]
+    return with_ending(path, endings, [ending for of in FORMATS.values() for ending in of if ending])
 
 
 class MeasuredFiles(QWidget):
@@ -270,17 +266,17 @@ class MeasuredFiles(QWidget):
 
     def _saved(self, layer: Labels, image: Path | None) -> Path:
         """The file that holds a layer's labels as they are now; where there is none, the user is asked for one."""
-        path = kept_file(layer)
-        if path is None:
-            place = f"{portable_name(layer.name, 'labels')}.tif"
-            name, _ = QFileDialog.getSaveFileName(
-                self, "A command reads files: save the labels", str(place if image is None else image.with_name(place)),
-                "TIFF (*.tif)",
-            )  # fmt: skip
-            if not name:
-                raise DataError(f"{layer.name} is in no file as it is now, and a command reads files: save it first.")
-            path = save_labels(layer, Path(name))
-            layer.metadata["path"] = str(path)
+        with suppress(DataError):
+            return unchanged_file(layer)
+        place = f"{portable_name(layer.name, 'labels')}.tif"
+        name, _ = QFileDialog.getSaveFileName(
+            self, "A command reads files: save the labels", str(place if image is None else image.with_name(place)),
+            "TIFF (*.tif)",
+        )  # fmt: skip
+        if not name:
+            raise DataError(f"{layer.name} is in no file as it is now, and a command reads files: save it first.")
+        path = save_labels(layer, Path(name))
+        layer.metadata["path"] = str(path)
         return path
 
     def _recipe(self) -> Recipe:

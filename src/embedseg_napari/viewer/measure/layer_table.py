@@ -10,15 +10,13 @@ from napari.layers import Labels
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.measure.measurements import measuring
 from embedseg_napari.viewer.labelled_images import labelled_picture, labels_picture, turned_labels
-from embedseg_napari.viewer.layers import WHOLE_OF, array_of, file_of, picture_of, pixel_size
+from embedseg_napari.viewer.layers import WHOLE_OF, picture_of, pixel_size
 from embedseg_napari.viewer.provenance import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
-    from pathlib import Path
 
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
@@ -70,10 +68,14 @@ def _flat(objects: LayerObjects) -> LayerObjects:
     """Objects in a depth of one plane without it, as their file is read, unless a model of volumes found them."""
     found, at = objects.segmentation, objects.axes.find("Z")
     is_volume = found is not None and found.labels.ndim - bool(found.frames) == 3
-    if at < 0 or is_volume or objects.labels.shape[at] != 1:
+    has_planes = at >= 0 and objects.labels.ndim == len(objects.axes)
+    if is_volume or not has_planes or objects.labels.shape[at] != 1:
         return objects
     image, image_axes = objects.image, objects.image_axes
     if image_axes is not None:
+        if image.shape[image_axes.index("Z")] != 1:
+            # Which of its planes the objects lie in is not known.
+            return objects
         image, image_axes = _without_plane(image, image_axes)
     labels, axes = _without_plane(objects.labels, objects.axes)
     spacing = None if objects.spacing is None else objects.spacing[-2:]
@@ -97,20 +99,6 @@ def is_volume(labels: Labels) -> bool:
     except DataError:
         # More axes than an image can have; what is done with it says so.
         return False
-
-
-def kept_file(labels: Labels) -> Path | None:
-    """The file that holds the labels of a layer as they are now; None where it was not saved, or changed since."""
-    try:
-        path = file_of(labels)
-        now = array_of(labels)
-        # What is read in parts cannot be painted on.
-        is_kept = not isinstance(now, np.ndarray) or np.array_equal(
-            np.squeeze(read_image(path, labels=True, say=lambda _: None).array), np.squeeze(now)
-        )
-    except DataError:
-        return None
-    return path if is_kept else None
 
 
 def measure_layer(

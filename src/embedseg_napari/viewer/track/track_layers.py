@@ -189,7 +189,8 @@ class TrackLayers:
     def _widths(self, rows: Sequence[int]) -> np.ndarray:
         """Pixels across objects, if they were squares or cubes."""
         assert self.tracks is not None
-        widths: np.ndarray = self.tracks.size[list(rows)] ** (1 / self.tracks.centroid.shape[1])
+        is_flat = dict(zip(self.tracks.axes, self.tracks.shape, strict=True)).get("Z") == 1
+        widths: np.ndarray = self.tracks.size[list(rows)] ** (1 / (self.tracks.centroid.shape[1] - is_flat))
         return widths
 
     def show_marks(self, is_shown_now: bool) -> None:

@@ -16,7 +16,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.track import TrackJob, words_of
 from embedseg_napari.viewer.labelled_images import without_channel
-from embedseg_napari.viewer.layers import TRACKED, file_of
+from embedseg_napari.viewer.layers import TRACKED, file_of, unchanged_file
 from embedseg_napari.viewer.track.correct_box import CorrectBox
 from embedseg_napari.viewer.track.track_layers import TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
@@ -163,7 +163,8 @@ class TrackWidget(LabelsPanel):
         Raises
         ------
         DataError
-            If a layer is from no file, or links were corrected by hand, which lie in an export only.
+            If a layer is from no file, labels were changed since, or links were corrected by hand, which lie in an
+            export only.
         """
         layer, image = self.labels.layer(), self.image.layer()
         if layer is None:
@@ -175,7 +176,7 @@ class TrackWidget(LabelsPanel):
                 "--corrections."
             )
         picture, _ = movie_of(layer, image)
-        path = file_of(layer)
+        path = unchanged_file(layer)
         spacing, unit = in_micrometres(picture.spacing, picture.unit)
         return of_words(
             words_of(
