@@ -186,9 +186,9 @@ def read_dataset(
     disk : FromDisk, optional
         Images that do not fit into memory stay on the disk.
     """
-    from embedseg_napari.core.data.own_labels import labels_of_others
     from embedseg_napari.core.data.pairs import find_dataset, load_folder
     from embedseg_napari.core.session.folder import STATE
+    from embedseg_napari.core.stores.own_labels import labels_of_others
 
     def read(place: Path, disk: FromDisk | None, named: str | Path | None = None) -> list[Example]:
         listener = {} if tell is None else {"tell": tell}

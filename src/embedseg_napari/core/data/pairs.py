@@ -23,7 +23,6 @@ from embedseg_napari.core.axes import (
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.masks import instances_of, mask_frames
 from embedseg_napari.core.data.on_disk import Split, split_by_memory, stored_examples
-from embedseg_napari.core.data.own_labels import own_labels
 from embedseg_napari.core.data.sparse import with_ignore_label
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.data.unknown import split_ignore_label, union
@@ -36,6 +35,7 @@ from embedseg_napari.core.files.tiff import Picture, list_images, read_image
 from embedseg_napari.core.files.units import MICROMETRE
 from embedseg_napari.core.files.zarr_image import is_store, labels_in
 from embedseg_napari.core.scripts import warn
+from embedseg_napari.core.stores.own_labels import own_labels
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:

@@ -41,7 +41,7 @@ class Observations:
         """
         self.n_frames += 1
         outside = ready.mended.outside
-        inside = slice(None) if outside is None else ~np.logical_and.reduce([sample(one) for one in outside])
+        inside = slice(None) if outside is None else ~np.all([sample(one) for one in outside], axis=0)
         values = np.stack([sample(channel)[inside].ravel() for channel in ready.mended.image])
         if values.size == 0 or np.all(values.max(axis=1) == values.min(axis=1)):
             self.blank.append(float(values.flat[0]) if values.size else 0.0)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from embedseg_napari.core.data.on_disk import FromDisk
-from embedseg_napari.core.data.own_labels import labels_of_others
 from embedseg_napari.core.data.pairs import from_arrays, load_folder
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.runs import is_main_process
+from embedseg_napari.core.stores.own_labels import labels_of_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from store_steps import write_store
 
-from embedseg_napari.core.data.own_labels import labels_of_others
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.stores.labels import create_labels
+from embedseg_napari.core.stores.own_labels import labels_of_others
 
 
 @pytest.fixture
