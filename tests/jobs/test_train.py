@@ -201,6 +201,27 @@ def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch, error, word
     assert words in message
 
 
+def test_what_failed_is_said_where_nothing_of_it_can_be_used(request_, monkeypatch):
+    from embedseg_napari.core.training import run as core_run
+
+    monkeypatch.setattr(core_run, "CHECKPOINT_SECONDS", 0.0)
+    cut, calls = core_run.CropSampler.cut, []
+
+    def fail_later(self, *arguments):
+        calls.append(1)
+        if len(calls) > 2:
+            raise DataError("a.ome.zarr: is no longer there.")
+        return cut(self, *arguments)
+
+    def damaged(self):
+        raise DataError("state.json: is damaged.")
+
+    monkeypatch.setattr(core_run.CropSampler, "cut", fail_later)
+    monkeypatch.setattr("embedseg_napari.core.training.trainer.Trainer.last_saved", damaged)
+    with pytest.raises(DataError, match=r"a\.ome\.zarr"):
+        drain(TrainingJob(request_).run(lambda: False))
+
+
 def test_a_failure_before_anything_was_saved_is_an_error(request_, monkeypatch):
     from embedseg_napari.core.training import run as core_run
 

@@ -43,6 +43,15 @@ def test_only_so_many_are_kept_and_vanished_files_are_left_out(files):
     assert recent == files[-2 : -module.MOST_RECENT - 1 : -1]
 
 
+def test_a_checkpoint_that_is_chosen_again_is_imported_once(golden, tmp_path):
+    checkpoint = shutil.copy(golden("legacy_2d.pth"), tmp_path / "worms.pth")
+    listed = ModelList()
+    copy = listed.remember(checkpoint)
+    assert listed.remember(checkpoint) == copy
+    copy.path.unlink()
+    assert listed.remember(checkpoint).path.is_file()
+
+
 @pytest.mark.parametrize("reason", [errno.ENOTCONN, errno.ESTALE, errno.EACCES])
 def test_a_model_on_a_disk_that_cannot_be_reached_is_left_out(files, monkeypatch, reason):
     listed, stat = ModelList(), os.stat

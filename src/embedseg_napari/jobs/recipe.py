@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import shlex
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -187,9 +188,12 @@ def of_image(job: SegmentRecipe) -> Recipe:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file; of an OME-Zarr, of the names and sums of its files, its labels left out."""
+    """SHA-256 of a file; of an OME-Zarr, of the names and sums of its files, but its labels and what systems hide."""
     if path.is_dir():
-        inside = sorted(part.relative_to(path) for part in path.rglob("*") if part.is_file())
+        is_hidden = re.compile(r"\.(?!z(array|attrs|group)$)").match
+        inside = sorted(
+            part.relative_to(path) for part in path.rglob("*") if part.is_file() and not is_hidden(part.name)
+        )
         sums = [f"{file_hash(path / part)}  {part.as_posix()}" for part in inside if part.parts[0] != "labels"]
         return hashlib.sha256("\n".join(sums).encode()).hexdigest()
     with path.open("rb") as file:

@@ -184,7 +184,11 @@ class TrainingJob:
                     remove_run_folder(self.run_folder)
                     raise
                 rescue = Trainer(config, training, validation, start, self.run_folder, device="cpu", resume=True)
-                result = rescue.last_saved()
+                try:
+                    result = rescue.last_saved()
+                except EmbedSegError:
+                    # Why it failed says more than why what is left of it cannot be used.
+                    raise error from None
                 yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
                 break
             if not (result.stopped and is_pausing() and not should_stop()):

@@ -11,7 +11,7 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.training_pairs import ArrayPair, Region
-from embedseg_napari.viewer.layers import array_of, named_axes, picture_of, pixel_size, stacked
+from embedseg_napari.viewer.layers import array_of, first_along, named_axes, picture_of, pixel_size, stacked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +116,7 @@ def without_channel(labels: Labels) -> tuple[Any, str]:
     own = named_axes(labels.axis_labels, array.ndim)
     if "C" in own and array.shape[own.index("C")] == 1:
         # Results for an image with channels between other axes keep a place for them.
-        array, own = array[(slice(None),) * own.index("C") + (0,)], own.replace("C", "")
+        array, own = first_along(array, own.index("C")), own.replace("C", "")
     return array, own
 
 

@@ -97,6 +97,24 @@ def array_of(layer: Layer) -> Any:
     return layer.data[0] if getattr(layer, "multiscale", False) else layer.data
 
 
+def lazily(array: Any) -> Any:
+    """An array whose parts are not read yet when it is cut and turned."""
+    if isinstance(array, np.ndarray):
+        return array
+    if hasattr(array, "as_dask"):
+        return array.as_dask()
+    if hasattr(array, "transpose"):
+        return array
+    import dask.array
+
+    return dask.array.from_array(array, name=False)
+
+
+def first_along(array: Any, axis: int) -> Any:
+    """What an array holds at the first pixel of an axis; of one that is not in memory nothing is read yet."""
+    return lazily(array)[(slice(None),) * axis + (0,)]
+
+
 def file_of(layer: Layer) -> Path:
     """The file that a layer was opened from, or the folder of its OME-Zarr.
 
@@ -112,6 +130,12 @@ def file_of(layer: Layer) -> Path:
         )
     # Of a name that was typed in a terminal; the command may be pasted into another one.
     return Path(path).absolute()
+
+
+def axes_of_file(layer: Layer, axes: str) -> str:
+    """Those axes of a layer that its file is read with: axes of one pixel are left out, but Y and X."""
+    sizes = dict(zip(axes, array_of(layer).shape, strict=False))
+    return "".join(letter for letter in axes if letter in "YX" or sizes.get(letter) != 1)
 
 
 def unchanged_file(labels: Labels) -> Path:

@@ -15,7 +15,7 @@ import platformdirs
 from psygnal import Signal
 
 from embedseg_napari.core.errors import DataError, ModelError
-from embedseg_napari.core.files.atomic import write_text
+from embedseg_napari.core.files.atomic import version_of, write_text
 from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.model.known_models import CHECKPOINTS, start_models
 from embedseg_napari.core.model.library import ModelLibrary
@@ -69,6 +69,9 @@ class ModelList:
     renamed = Signal(object, object)
     """Old and new file of a model."""
 
+    def __init__(self) -> None:
+        self._copies: dict[tuple[Path, object], Path] = {}
+
     @property
     def library(self) -> ModelLibrary:
         """The models with a name, which can be renamed, deleted and so on; `refresh` afterwards."""
@@ -119,13 +122,21 @@ class ModelList:
             raise ModelError(f"{path}: is not a model file; choose an .embedseg file, or an original .pth.")
         if path.suffix.lower() in CHECKPOINTS:
             # It says nothing of itself before it is loaded, which only is done here: that takes PyTorch.
-            path = self.library.import_model(path).path.resolve()
+            path = self._imported(path)
         known = next((m for m in self.all() if m.is_bundled and m.path.resolve() == path), None)
         if known is None:
             self._write([path, *(p for p in self._read() if p != path)][:MOST_RECENT])
             known = KnownModel(path)
         self.changed.emit(known if is_wanted else None)
         return known
+
+    def _imported(self, checkpoint: Path) -> Path:
+        """The copy of a checkpoint that was imported since napari was started, or a new one."""
+        which = checkpoint, version_of(checkpoint)
+        copy = self._copies.get(which)
+        if copy is None or not os.path.isfile(copy):
+            self._copies[which] = copy = self.library.import_model(checkpoint).path.resolve()
+        return copy
 
     def _read(self) -> list[Path]:
         file = recent_file()

@@ -9,6 +9,7 @@ from large_steps import blobs, stop_after, write_store
 
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.stores.labels import table_place
 from embedseg_napari.jobs.large.run import BlockFinished
 from embedseg_napari.jobs.large.run import predict_large as run
 from embedseg_napari.jobs.large.target import Target
@@ -106,6 +107,10 @@ def test_complete_labels_name_no_table_that_is_not_theirs(job, store, tmp_path):
     moved = replace(job, image=tmp_path / "moved" / store.name)
     table = drain(run(moved, never)).table
     assert table == tmp_path / "moved" / done.table.name
+    # Both were renamed.
+    moved = replace(job, image=moved.image.rename(tmp_path / "moved" / "other.ome.zarr"))
+    table = table.rename(table_place(moved.image, "embedseg"))
+    assert drain(run(moved, never)).table == table
     table.unlink()
     with pytest.raises(AlreadyExists, match="table of its objects is not in"):
         drain(run(moved, never))

@@ -252,6 +252,27 @@ def test_no_command_is_given_for_labels_that_were_changed_since_they_were_read(p
     assert "prediction changed since it was saved" in panel.recipe.line.text()
 
 
+def test_the_command_names_the_axes_that_files_have(panel, viewer, folders) -> None:
+    import shlex
+
+    from qtpy.QtWidgets import QApplication
+
+    panel.source.choose(
+        *(
+            viewer.add_labels(
+                read_image(path, labels=True).array[None],
+                name=name,
+                metadata={"path": str(path)},
+                axis_labels=("z", "y", "x"),
+            )
+            for path, name in ((folders[0] / "masks" / "a.tif", "truth"), (folders[1] / "a.tif", "prediction"))
+        )
+    )
+    panel.recipe.copy_command()
+    words = shlex.split(QApplication.clipboard().text())
+    assert words[words.index("--axes") + 1] == "YX"
+
+
 def test_the_command_gives_the_same_scores(panel, folders, qtbot) -> None:
     import shlex
 

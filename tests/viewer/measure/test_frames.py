@@ -9,8 +9,13 @@ from napari.layers import Image, Labels
 pytest.importorskip("pyqtgraph")
 
 from measure_steps import measure
+from store_steps import write_store
 
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.lazy_image import LazyImage
+from embedseg_napari.viewer.files.live import live_levels
 from embedseg_napari.viewer.measure.layer_table import objects_of
+from embedseg_napari.viewer.track.track_layers import movie_of
 
 
 def test_what_has_one_number_in_many_frames_is_shown_as_it_is_in_the_frame_in_sight(panel, viewer, qtbot) -> None:
@@ -82,6 +87,34 @@ def test_a_depth_of_one_plane_is_left_out_of_labels_and_image() -> None:
         Labels(np.ones((1, 12, 12), int), axis_labels=names), Image(np.zeros((1, 12, 12)), axis_labels=names)
     )
     assert (objects.axes, objects.labels.shape, objects.image.shape) == ("YX", (12, 12), (12, 12))
+
+
+def test_labels_in_a_store_are_looked_at_without_being_read(tmp_path, monkeypatch) -> None:
+    path = write_store(tmp_path / "labels.zarr", np.ones((2, 1, 40, 50), np.uint8), "tcyx", levels=2, chunk=20)
+    names = ("t", "c", "y", "x")
+    labels = Labels(live_levels(path, "TCYX"), multiscale=True, axis_labels=names)
+
+    def reads(*_):
+        raise AssertionError("a pixel is read")
+
+    monkeypatch.setattr(LazyImage, "__getitem__", reads)
+    image = Image(np.zeros((2, 3, 40, 50)), axis_labels=names)
+    for objects in (objects_of(labels, None), objects_of(labels, image)):
+        assert (objects.axes, tuple(objects.labels.shape)) == ("TYX", (2, 40, 50))
+    with pytest.raises(DataError, match="tracked by embedseg track"):
+        movie_of(labels, image)
+
+
+def test_objects_in_a_single_plane_are_gone_to(panel, viewer, qtbot, monkeypatch) -> None:
+    gone = []
+    monkeypatch.setattr("embedseg_napari.viewer.measure.widget.go_to", lambda *places: gone.append(places[2].tolist()))
+    objects = np.zeros((1, 30, 30), np.uint8)
+    objects[0, 10:13, 20:25] = 1
+    viewer.add_image(np.zeros(objects.shape), name="plane")
+    viewer.add_labels(objects, name="cells")
+    measure(panel, qtbot)
+    panel._take_selection([0])
+    assert gone == [[0, 11, 22]]
 
 
 def test_planes_are_not_asked_about_where_their_image_says_it(panel, viewer) -> None:

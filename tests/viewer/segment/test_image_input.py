@@ -205,6 +205,16 @@ def test_a_depth_of_one_plane_is_none_unless_a_model_of_volumes_is_chosen(viewer
         panel.image.layer_box.choose(image)
 
 
+def test_a_depth_of_one_plane_has_a_size_where_the_model_is_for_volumes(viewer, panel):
+    viewer.add_image(np.zeros((1, 24, 24)), name="plane")
+    image = panel.image
+    image.axes.setText("ZYX")
+    image.axes.textEdited.emit("ZYX")
+    for ndim in (2, 3, 2):
+        image.set_model(ModelConfig(ndim=ndim, grid_spacing=(0.01,) * ndim))
+        assert image.voxel.isHidden() == (ndim == 2)
+
+
 def test_a_volume_gets_a_model_of_volumes_until_one_is_asked_for(viewer, open_panel, monkeypatch, tmp_path):
     for ndim in (2, 3):
         config = ModelConfig(ndim=ndim, grid_spacing=(0.01,) * ndim)

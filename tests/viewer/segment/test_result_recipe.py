@@ -13,6 +13,7 @@ from segment_steps import PANEL, finish
 from embedseg_napari.cli import main
 from embedseg_napari.core.data.synthetic import nuclei
 from embedseg_napari.core.files.tiff import read_image, write_image
+from embedseg_napari.core.model.known_models import bundled_path
 
 
 @pytest.fixture
@@ -54,6 +55,19 @@ def test_axes_of_one_pixel_are_left_out_as_files_are_read_without_them(viewer, o
     panel.recipe.copy_command()
     words = shlex.split(QApplication.clipboard().text())
     assert words[words.index("--axes") + 1] == "YX"
+
+
+def test_a_model_of_volumes_is_told_of_a_depth_of_one_plane(viewer, open_panel, fake, qtbot, tmp_path) -> None:
+    write_image(tmp_path / "plane.tif", np.zeros((1, 24, 24), np.uint8), "ZYX")
+    file = {"path": str(tmp_path / "plane.tif")}
+    viewer.add_image(np.zeros((1, 24, 24), np.uint8), axis_labels=("z", "y", "x"), scale=(2, 1, 1), metadata=file)
+    panel = open_panel(PANEL)
+    panel.model.choose(bundled_path("nuclei-3d"))
+    panel.start()
+    finish(qtbot, panel)
+    panel.recipe.copy_command()
+    words = shlex.split(QApplication.clipboard().text())
+    assert words[words.index("--axes") + 1] == "ZYX"
 
 
 def test_an_image_without_a_file_says_so(viewer, panel, fake, qtbot) -> None:

@@ -196,10 +196,11 @@ def stored_examples(
     if words := missing_words(*count_missing(image)):
         tell(where, words)
     pixels = _opened(image, cache)
-    parts, every = _places(pixels.shape), replace(pixels, channel="all")
+    is_colour, middle = image.axes.endswith("C"), _places(pixels.shape, 1)
+    parts, every = _places(pixels.shape, PLACES) if is_colour else middle, replace(pixels, channel="all")
     seen = np.concatenate([every.read(0, part).reshape(every.n_channels, -1) for part in parts], 1)
     # Bare glass, or what was never written, has no colour.
-    check(seen, where, image.axes.endswith("C") and bool((seen.min(1) < seen.max(1)).any()))
+    check(seen, where, is_colour and bool((seen.min(1) < seen.max(1)).any()))
     pixels = replace(pixels, channel="all" if channel is None or "C" not in image.axes else channel)
     masks = [
         _opened(_beside(own, image, axes is not None, tell), cache)
@@ -208,7 +209,7 @@ def stored_examples(
     for mask in masks:
         _require_alike(mask, pixels, where)
     labels, ignore = masks[0], masks[1] if len(masks) > 1 else None
-    require_ids(StoredLabels(labels, 0, ignore, ignore_label).read(parts[len(parts) // 2])[0], mask_where)
+    require_ids(StoredLabels(labels, 0, ignore, ignore_label).read(middle[0])[0], mask_where)
     size, unit = image.spacing, image.unit
     if spacing is not None:
         size, unit = check_spacing(spacing, spatial_axes(image.axes)), MICROMETRE
@@ -256,9 +257,9 @@ def _beside(path: Path, image: LazyImage, is_told: bool, tell: Callable[[str, st
     return _told(path, None if is_store(path) and not is_told else result_axes(image.axes), tell)
 
 
-def _places(shape: tuple[int, ...]) -> list[Part]:
-    """Small parts spread over an image."""
-    numbers = [1] * (len(shape) - 2) + [PLACES, PLACES]
+def _places(shape: tuple[int, ...], n_places: int) -> list[Part]:
+    """Small parts spread over an image, so many along Y and X."""
+    numbers = [1] * (len(shape) - 2) + [n_places, n_places]
     starts = [
         [max(0, round((i + 0.5) * n / number) - LOOK // 2) for i in range(number)]
         for n, number in zip(shape, numbers, strict=True)

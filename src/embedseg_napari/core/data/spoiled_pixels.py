@@ -142,7 +142,11 @@ def mend(image: np.ndarray, low: float, high: float, *, numbers_only: bool = Fal
         mended[c] = filled
         if unreached is not None:
             # What one channel lacks may be seen in another.
-            outside = np.zeros(image.shape, bool) if outside is None else np.array(outside)
+            if outside is None:
+                outside = np.zeros(image.shape, bool)
+            elif not outside.flags.writeable:
+                # So far all channels share one.
+                outside = outside.copy()
             outside[c] |= unreached
     return Mended(mended, outside, found)
 

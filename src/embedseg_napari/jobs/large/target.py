@@ -170,7 +170,11 @@ class Target:
 
     @property
     def _table_seen(self) -> str:
-        """The place of the table as it is noted in the labels: both may be moved together."""
+        """The place of the table as it is noted in the labels: both may be moved or, with its usual name, renamed."""
+        from embedseg_napari.core.stores.labels import table_place
+
+        if self.table == table_place(self.store, self.name):
+            return ""
         table = self.table.resolve()
         return seen_from(self.labels.resolve(), table) or str(table)
 

@@ -34,6 +34,8 @@ from embedseg_napari.viewer.layers import (
     RESULT,
     SEGMENTED,
     array_of,
+    axes_of_file,
+    first_along,
     is_users,
     picture_of,
     unchanged_file,
@@ -236,7 +238,7 @@ class EvaluationSource(QWidget):
         array, channel = array_of(predicted), axes.find("C")
         if channel >= 0 and array.shape[channel] == 1:
             # Results for an image with channels between other axes keep a place for them.
-            array, axes = array[(slice(None),) * channel + (0,)], result_axes(axes)
+            array, axes = first_along(array, channel), result_axes(axes)
         return ordered_labels(truth, axes, predicted.name), reorder(array, axes, ordered(axes))
 
     def is_wrong(self) -> bool:
@@ -296,7 +298,7 @@ class EvaluationSource(QWidget):
         assert truth is not None
         assert predicted is not None
         places = ["--truth", str(unchanged_file(truth)), "--predicted", str(unchanged_file(predicted))]
-        return of_words([*words, *places, "--axes", result_axes(self.axes())])
+        return of_words([*words, *places, "--axes", axes_of_file(predicted, self.axes()).replace("C", "")])
 
     def choose(self, truth: Labels, predicted: Labels) -> None:
         """Compare two layers."""

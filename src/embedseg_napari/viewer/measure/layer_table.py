@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.measure.measurements import measuring
 from embedseg_napari.viewer.labelled_images import labelled_picture, labels_picture, turned_labels
-from embedseg_napari.viewer.layers import WHOLE_OF, picture_of, pixel_size
+from embedseg_napari.viewer.layers import WHOLE_OF, first_along, picture_of, pixel_size
 from embedseg_napari.viewer.provenance import origin_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class LayerObjects:
     image_axes: str | None = None
     segmentation: Segmentation | None = None
     """What found them, if a panel of this program did and they may be unchanged."""
+    layer_axes: str = ""
+    """Axes of the layer, where it has others of one pixel."""
 
 
 def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
@@ -76,14 +78,12 @@ def _flat(objects: LayerObjects) -> LayerObjects:
         if image.shape[image_axes.index("Z")] != 1:
             # Which of its planes the objects lie in is not known.
             return objects
-        image, image_axes = _without_plane(image, image_axes)
-    labels, axes = _without_plane(objects.labels, objects.axes)
+        image, image_axes = first_along(image, image_axes.index("Z")), image_axes.replace("Z", "")
+    labels, axes = first_along(objects.labels, at), objects.axes.replace("Z", "")
     spacing = None if objects.spacing is None else objects.spacing[-2:]
-    return LayerObjects(labels, axes, spacing, objects.unit, image, image_axes, found)
-
-
-def _without_plane(array: Any, axes: str) -> tuple[Any, str]:
-    return array[tuple(0 if letter == "Z" else slice(None) for letter in axes)], axes.replace("Z", "")
+    return replace(
+        objects, labels=labels, axes=axes, spacing=spacing, image=image, image_axes=image_axes, layer_axes=objects.axes
+    )
 
 
 def whole_layers(labels: Labels, layers: Iterable[Layer]) -> list[Labels]:

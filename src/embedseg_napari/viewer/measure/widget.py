@@ -226,7 +226,8 @@ class MeasureWidget(LabelsPanel):
         """Axes of the layer that was measured; its objects may have less."""
         assert self.measured is not None
         assert self._objects is not None
-        return named_axes(self.measured.axis_labels, self.measured.ndim) or self._objects.axes
+        named = named_axes(self.measured.axis_labels, self.measured.ndim)
+        return named or self._objects.layer_axes or self._objects.axes
 
     def _take_frame(self, _: object = None) -> None:
         """Show objects that have a row in each frame with that of the frame in sight."""

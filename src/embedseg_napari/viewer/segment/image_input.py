@@ -13,17 +13,9 @@ from superqt.utils import signals_blocked
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
-from embedseg_napari.viewer.layers import array_of, name_axes, picture_of, pixel_size
+from embedseg_napari.viewer.layers import array_of, lazily, name_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import followed_frame
-from embedseg_napari.viewer.segment.regions import (
-    RECTANGLE,
-    VIEW,
-    WHOLE,
-    Selection,
-    lazily,
-    rectangle_bounds,
-    view_bounds,
-)
+from embedseg_napari.viewer.segment.regions import RECTANGLE, VIEW, WHOLE, Selection, rectangle_bounds, view_bounds
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
@@ -128,6 +120,8 @@ class ImageInput(QWidget):
         self.model, self.is_model_chosen = config, is_chosen
         if self._is_own_guess:
             self.guess()
+        # A depth of one plane has a size for models of volumes only.
+        self._ask_voxel()
         self._list_channels()
 
     def close_down(self) -> None:

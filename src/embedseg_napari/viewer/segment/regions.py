@@ -79,12 +79,3 @@ def rectangle_bounds(
     low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
     at = {letter: letters.index(letter) for letter in "YX"}
     return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
-
-
-def lazily(array: Any) -> Any:
-    """An array whose parts are not read yet when it is cut and turned."""
-    if isinstance(array, np.ndarray) or hasattr(array, "transpose"):
-        return array
-    import dask.array
-
-    return dask.array.from_array(array, name=False)

@@ -11,7 +11,7 @@ from embedseg_napari.jobs.large.recipe import recipe_of_labels
 from embedseg_napari.jobs.recipe import SegmentRecipe, of_image
 from embedseg_napari.viewer.files.live import store_of
 from embedseg_napari.viewer.large.part import store_layer
-from embedseg_napari.viewer.layers import array_of, file_of, picture_of
+from embedseg_napari.viewer.layers import axes_of_file, file_of, picture_of
 from embedseg_napari.viewer.model_list import read_config
 from embedseg_napari.viewer.segment.regions import WHOLE
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -93,9 +93,9 @@ def recipe_of_result(result: Result | None, axes: str, device: str) -> Recipe:
             "all of it in blocks, as Segment does here."
         )
     image, known = file_of(selection.layer), model_at(result.model_path)
-    # Files are read without axes of one pixel.
-    sizes = dict(zip(axes, array_of(selection.layer).shape, strict=False))
-    axes = "".join(letter for letter in axes if letter in "YX" or sizes.get(letter) != 1)
+    if not ("Z" in selection.axes and selection.array.shape[selection.axes.index("Z")] == 1):
+        # A model of volumes sees a depth of one plane where all axes are named.
+        axes = axes_of_file(selection.layer, axes)
     config = read_config(result.model_path)
     stored = {} if config is None else config.prediction.model_dump()
     changes = {
