@@ -57,6 +57,15 @@ def test_a_movie_is_tracked_in_its_panel_and_saved_with_its_axes(viewer, panel, 
     assert not any(layer.visible for layer in (found, tracked, lines))
 
 
+def test_a_movie_of_one_frame_has_nothing_to_track(viewer, panel, fake, qtbot) -> None:
+    viewer.add_image(np.random.default_rng(0).random((1, 24, 24)), name="movie", axis_labels="tyx")
+    panel.start()
+    finish(qtbot, panel)
+    assert panel.next.track.isHidden()
+    assert "2 objects in" in panel.status.text()
+    assert "frame" not in panel.status.text()
+
+
 @pytest.mark.parametrize("axes", ["TZYX", "TCYX"])
 def test_numbers_are_of_the_axes_that_objects_have(viewer, panel, fake, qtbot, axes) -> None:
     pytest.importorskip("pyqtgraph")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class NextSteps(QWidget):
-    """*Measure*, *Track* where there are frames, and *Save labels…*.
+    """*Measure*, *Track* where there are several frames, and *Save labels…*.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class NextSteps(QWidget):
         """Show what can be done now."""
         result = self._results.chosen
         self.setVisible(self._results.labels is not None)
-        self.track.setVisible(result is not None and bool(result.shown.segmentation.frames))
+        self.track.setVisible(result is not None and len(result.shown.segmentation.frames) > 1)
 
     def _lead_to(self, panel: str) -> None:
         result = self._results.chosen

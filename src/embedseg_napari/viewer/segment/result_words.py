@@ -25,7 +25,7 @@ def result_words(results: ResultLayers, suffix: str) -> str:
     assert results.chosen is not None
     shown = results.chosen.shown.segmentation
     n, frames = len(shown.scores), len(shown.frames)
-    where = f" in {frames} frames" if frames else ""
+    where = f" in {frames} frames" if frames > 1 else ""
     text = f"{count(n, 'object')}{where}{suffix}."
     if not n and not suffix and not shown.n_left_out:
         # A slider found none; after a run the sentence below says more.
