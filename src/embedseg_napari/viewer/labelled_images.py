@@ -11,7 +11,17 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.training_pairs import ArrayPair, Region
-from embedseg_napari.viewer.layers import array_of, first_along, named_axes, picture_of, pixel_size, stacked
+from embedseg_napari.viewer.layers import (
+    SEGMENTED,
+    array_of,
+    first_along,
+    lazily,
+    named_axes,
+    picture_of,
+    pixel_size,
+    stacked,
+)
+from embedseg_napari.viewer.result_layers import layer_frame, spatial_frame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +90,32 @@ def labelled_picture(image: Image, labels: Labels | None, stack: str | None = No
     n_channels = shape[0] if ndim == len(shape) - 1 and shape[0] <= 4 else 1
     picture = picture_of(image, ndim if ndim in (2, 3) and ndim <= len(shape) else None, n_channels, stack)
     return picture if labels is None else named_like(picture, image, labels, stack)
+
+
+def labelled_part(image: Image, labels: Labels, stack: str | None = None) -> Picture:
+    """As :func:`labelled_picture`, of that part of the image in which the labels were found; no pixel is read.
+
+    It is the whole where they were not found in this image, or lie on it otherwise than by whole pixels.
+    """
+    picture = labelled_picture(image, labels, stack)
+    if labels.metadata.get(SEGMENTED) != str(image.unique_id):
+        return picture
+    frame, array = spatial_frame(image, picture.axes), picture.array
+    if labels.ndim < frame.ndim and "T" in frame.axes and array.shape[picture.axes.index("T")] == 1:
+        # The only frame of a large image is tried out without its axis.
+        array = first_along(array, picture.axes.index("T"))
+        picture, frame = replace(picture, array=array, axes=picture.axes.replace("T", "")), frame.without("T")
+    start = layer_frame(labels, frame.axes).pixels_from(frame) if labels.ndim == frame.ndim else None
+    if start is None or not np.allclose(start, np.rint(start), rtol=0, atol=0.01):
+        return picture
+    sizes = dict(zip(frame.axes, array_of(labels).shape, strict=True))
+    part = {}
+    for letter, first in zip(ordered(result_axes(picture.axes)), np.rint(start).astype(int).tolist(), strict=True):
+        part[letter] = slice(first, first + sizes[letter])
+        if first < 0 or part[letter].stop > array.shape[picture.axes.index(letter)]:
+            return picture
+    cut = tuple(part.get(letter, slice(None)) for letter in picture.axes)
+    return replace(picture, array=lazily(array)[cut])
 
 
 def named_like(picture: Picture, layer: Layer, labels: Labels, stack: str | None = None) -> Picture:

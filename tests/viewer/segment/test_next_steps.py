@@ -10,6 +10,7 @@ from segment_steps import finish
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.viewer.layers import TIME_POINT
+from embedseg_napari.viewer.segment.regions import RECTANGLE
 
 
 def test_the_objects_are_measured_in_their_panel(viewer, panel, fake, qtbot) -> None:
@@ -64,6 +65,44 @@ def test_a_movie_of_one_frame_has_nothing_to_track(viewer, panel, fake, qtbot) -
     assert panel.next.track.isHidden()
     assert "2 objects in" in panel.status.text()
     assert "frame" not in panel.status.text()
+
+
+@pytest.mark.parametrize("axes", ["YX", "CYX", "TYX", "TCYX", "ZYX"])
+def test_a_part_is_measured_and_tracked_on_its_part_of_the_image(viewer, panel, fake, qtbot, axes) -> None:
+    pytest.importorskip("pyqtgraph")
+    shape = [{"T": 3, "C": 2, "Z": 4, "Y": 60, "X": 80}[letter] for letter in axes]
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    scale = [1.0] * (len(axes) - 2) + [0.3, 0.3]
+    image = viewer.add_image(
+        values, name="cells", axis_labels=axes.lower(), scale=scale, translate=np.multiply(scale, 7)
+    )
+    if "Z" in axes:
+        panel.model.choose(bundled_path("nuclei-3d"))
+    if "C" in axes:
+        panel.image.channel.setCurrentIndex(panel.image.channel.findData(1))
+    corners = np.array([[20, 30], [20, 58], [46, 58], [46, 30]])
+    viewer.add_shapes([corners], scale=image.scale[-2:], translate=image.translate[-2:])
+    panel.image.region.setCurrentText(RECTANGLE)
+    panel.start()
+    finish(qtbot, panel)
+    labels = panel.results.labels
+    assert labels.data.shape[-2:] == (26, 28)
+    panel.next.measure.click()
+    measure = panel.open_beside("EmbedSeg: Measure")
+    qtbot.waitUntil(lambda: measure.controls.current is None, timeout=20_000)
+    assert measure.image.layer() == image
+    part = np.moveaxis(values, axes.index("C"), 0) if "C" in axes else values[None]
+    part = part[..., 20:46, 30:58]
+    objects = labels.data[:, 0] if axes == "TCYX" else labels.data
+    for channel, pixels in enumerate(part):
+        wanted = [pixels[objects == label].mean() for label in measure.table["label"]]
+        np.testing.assert_allclose(measure.table[f"intensity_mean_{channel}"], wanted, rtol=1e-5)
+    if "T" in axes:
+        panel.next.track.click()
+        track = panel.open_beside("EmbedSeg: Track")
+        qtbot.waitUntil(lambda: track.controls.current is None, timeout=20_000)
+        assert (track.layers.source, track.image.layer()) == (labels, image), track.controls.status.text()
+        assert len(track.correct.corrected.tracks.rows()) == 2
 
 
 @pytest.mark.parametrize("axes", ["TZYX", "TCYX"])

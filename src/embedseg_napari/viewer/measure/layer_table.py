@@ -11,7 +11,7 @@ from napari.layers import Labels
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.measure.measurements import measuring
-from embedseg_napari.viewer.labelled_images import labelled_picture, labels_picture, turned_labels
+from embedseg_napari.viewer.labelled_images import labelled_part, labels_picture, turned_labels
 from embedseg_napari.viewer.layers import WHOLE_OF, first_along, picture_of, pixel_size
 from embedseg_napari.viewer.provenance import origin_of
 
@@ -57,7 +57,7 @@ def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
     if image is None:
         picture = labels_picture(labels)
         return _flat(LayerObjects(picture.array, picture.axes, picture.spacing, picture.unit, segmentation=found))
-    picture = labelled_picture(image, labels)
+    picture = labelled_part(image, labels)
     axes = result_axes(picture.axes)
     array = turned_labels(labels, axes, image.name)
     spacing, unit = picture.spacing, picture.unit

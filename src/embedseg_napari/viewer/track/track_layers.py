@@ -12,7 +12,7 @@ from embedseg_napari.core.tracking.run import tracking
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.viewer.camera import go_to, screen_pixels
-from embedseg_napari.viewer.labelled_images import labelled_picture, labels_picture, without_channel
+from embedseg_napari.viewer.labelled_images import labelled_part, labels_picture, without_channel
 from embedseg_napari.viewer.layers import FOUND, LINES, RESULT, SEGMENTED, TRACKED, named_axes
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, layer_frame
 from embedseg_napari.viewer.stage import stage_of
@@ -59,7 +59,7 @@ def movie_of(labels: Labels, image: Image | None) -> tuple[Picture, Picture | No
         raise DataError(
             f"{labels.name}: labels of a large image with channels are tracked by embedseg track; give it their file."
         )
-    return picture, None if image is None else labelled_picture(image, labels, FRAMES)
+    return picture, None if image is None else labelled_part(image, labels, FRAMES)
 
 
 def link_layer(
