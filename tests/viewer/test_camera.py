@@ -51,6 +51,20 @@ def test_a_layer_on_other_planes_is_stepped_to(viewer, show):
     assert viewer.dims.point[0] == pytest.approx(5, abs=0.5)
 
 
+def test_a_channel_that_is_looked_at_stays_where_an_object_of_all_channels_is_gone_to(viewer):
+    viewer.add_image(np.zeros((3, 4, 40, 40)), axis_labels="tcyx")
+    labels = viewer.add_labels(np.zeros((3, 1, 40, 40), int), scale=(1, 4, 1, 1), translate=(0, 1.5, 0, 0))
+    for channel in (0, 1, 3):
+        viewer.dims.set_point((0, 1), (0, channel))
+        go_to(viewer, labels, (2, 0, 20, 20), (2, 0, 10, 10), (3, 1, 30, 30))
+        assert tuple(viewer.dims.point[:2]) == (2, channel)
+    # What lies beyond it is left.
+    plane = viewer.add_labels(np.zeros((1, 40, 40), int), translate=(2, 0, 0))
+    viewer.dims.set_point(1, 0)
+    go_to(viewer, plane, (0, 20, 20), (0, 10, 10), (1, 30, 30))
+    assert viewer.dims.point[1] == 2
+
+
 def test_a_layer_beyond_the_canvas_is_shown_whole_and_one_that_is_seen_stays(viewer, layer, camera):
     beside = viewer.add_image(np.zeros((400, 400)), translate=(0, 1000))
     bring_in(viewer, layer)

@@ -95,7 +95,12 @@ def go_to(
     first = viewer.dims.ndim - layer.ndim
     # On a pixel, where the sliders leave it: each move to another place lets napari slice all layers anew.
     pixel = np.asarray(layer.data_to_world(tuple(np.rint(center))), float)
-    viewer.dims.set_point(range(first, viewer.dims.ndim), pixel.tolist())
+    # What has one pixel there, such as labels for all channels, is seen beside whatever is looked at.
+    (low, high), half = np.asarray(layer.extent.data, float), np.abs(layer.scale) / 2
+    away = np.abs(np.asarray(viewer.dims.point, float)[first:] - pixel)
+    stays = (low == high) & (away <= half) & ~np.isin(np.arange(first, viewer.dims.ndim), viewer.dims.displayed)
+    moved = np.flatnonzero(~stays)
+    viewer.dims.set_point((moved + first).tolist(), pixel[moved].tolist())
     point = np.asarray(viewer.dims.point, float)
     shown = list(viewer.dims.displayed)
     camera = _camera(viewer)
