@@ -9,6 +9,7 @@ from big_steps import IMAGE, in_one_go, open_cells, small_blocks
 from segment_steps import PANEL, finish, settle
 from store_steps import write_store
 
+from embedseg_napari.viewer.large.place_box import MEMORY
 from embedseg_napari.viewer.segment.regions import VIEW, WHOLE
 
 
@@ -105,3 +106,24 @@ def test_a_part_that_was_tried_and_the_whole_are_not_seen_together(viewer, panel
     assert run(panel.run_button) == whole
     assert viewer.layers.selection.active.name == "cells embedseg"
     assert image.visible
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_a_part_that_was_tried_is_hidden_where_the_whole_is_found_in_memory(viewer, panel, tmp_path, qtbot, is_edited):
+    open_cells(viewer, tmp_path)
+    panel.large.view_button.click()
+    finish(qtbot, panel)
+    tried = viewer.layers["cells view labels"]
+    if is_edited:
+        tried.data[:5, :5] = 1000
+        tried.refresh()
+    panel.large.place.kind.setCurrentText(MEMORY)
+    panel.run_button.click()
+    finish(qtbot, panel)
+    whole = viewer.layers["cells labels"]
+    assert (whole.visible, tried.visible) == (True, False)
+    assert not any(layer.visible for layer in viewer.layers if "view" in layer.name)
+    if is_edited:
+        viewer.layers.selection.active = tried
+        panel.show_scene()
+        assert (whole.visible, tried.visible) == (False, True)

@@ -196,6 +196,11 @@ class ResultLayers:
                 self._results.remove(earlier)
                 if earlier.selection.name == selection.name:
                     result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
+                elif earlier.selection.stands_alone and not selection.stands_alone:
+                    # A part that was tried out would lie over what is found now.
+                    for layer in (earlier.labels, earlier.seed_map, earlier.centers):
+                        if layer is not None and is_shown(self.viewer, layer):
+                            stage_of(self.viewer).set_visible(layer, False)
         self._results.append(result)
         self.chosen = result
         self._show_seeds(result, None if earlier is None or before is None else earlier.seeds)

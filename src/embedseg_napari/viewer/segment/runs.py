@@ -219,7 +219,7 @@ class SegmentRuns(QObject):
             if place != image and (place != layer or (isinstance(layer, Image) and is_users(layer))):
                 return image is not None and time_lapse_of(place) == time_lapse_of(image)
             if other is not None:
-                return is_whole
+                return is_whole or (result is not None and other.selection.stands_alone != is_part)
             return is_part and layer.metadata.get(SEGMENTED) == of and shows_found(layer)
 
         def is_own(layer: Layer) -> bool:
