@@ -34,7 +34,7 @@ def test_sliders_act_on_what_is_in_view(viewer, panel, tmp_path, qtbot, monkeypa
     panel.large.view_button.click()
     finish(qtbot, panel)
     labels = viewer.layers["cells view labels"]
-    assert labels.data.shape[0] <= 264
+    assert max(labels.data.shape) <= 256
     assert "Only the middle of it" in panel.advice.notes.text()
     assert "Segment takes the thresholds" in panel.advice.notes.text()
     assert not (path / "labels").exists()
@@ -127,3 +127,27 @@ def test_a_part_that_was_tried_is_hidden_where_the_whole_is_found_in_memory(view
         viewer.layers.selection.active = tried
         panel.show_scene()
         assert (whole.visible, tried.visible) == (False, True)
+
+
+@pytest.mark.usefixtures("whole_window")
+@pytest.mark.parametrize("axes", ["yx", "tczyx"])
+def test_a_level_that_is_not_shown_counts_no_more_and_the_part_is_measured(viewer, panel, tmp_path, qtbot, axes):
+    pytest.importorskip("pyqtgraph")
+    _, image = open_cells(viewer, tmp_path, IMAGE[(None,) * (len(axes) - 2)], axes)
+    look_at(viewer, (150, 175), 2)
+    panel.large.place.level.setCurrentIndex(2)
+    panel.image.region.setCurrentText(VIEW)
+    assert not panel.large.place.level.isVisible()
+    panel.run_button.click()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells view labels"]
+    np.testing.assert_array_equal(labels.scale[-2:], image.scale[-2:])
+    panel.next.measure.click()
+    measure = panel.open_beside("EmbedSeg: Measure")
+    qtbot.waitUntil(lambda: measure.controls.current is None, timeout=20_000)
+    assert measure.table is not None, measure.controls.status.text()
+    start = np.round(np.asarray(image.world_to_data(labels.data_to_world((0,) * labels.ndim)))).astype(int)[-2:]
+    there = IMAGE[tuple(slice(a, a + side) for a, side in zip(start, labels.data.shape[-2:], strict=True))]
+    objects = labels.data.reshape(there.shape)
+    wanted = [there[objects == label].mean() for label in measure.table["label"]]
+    np.testing.assert_allclose(measure.table["intensity_mean_0"], wanted, rtol=1e-5)

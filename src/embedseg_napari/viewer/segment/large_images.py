@@ -121,21 +121,22 @@ class LargeImages(QWidget):
         """
         source = self.place.source
         assert source is not None
-        level, space = self.place.resolution(), source.space
+        # The row is there for the whole only.
+        level, space = self.place.resolution() if self.is_whole else 0, source.space
         factors = dict(zip(source.axes, source.factors(level), strict=True))
         at = dict(zip(source.axes, looked_at(self.viewer, source.layer), strict=False))
         bounds, sizes = self._bounds(), dict(zip(source.axes, source.levels[level], strict=True))
         start, stop, is_cut = [], [], False
         for letter, most in zip(space, MOST_IN_VIEW[len(space)], strict=True):
             factor = factors[letter]
-            low, high = int(bounds[letter][0] / factor), -int(-bounds[letter][1] // factor)
+            low, high = max(0, int(bounds[letter][0] / factor)) // 8 * 8, -int(-bounds[letter][1] // factor)
             if high - low > most:
                 is_cut = True
                 # Planes are those around the one that is looked at, and the middle of the view is where the camera is.
                 middle = round(at[letter] / factor)
-                low = max(low, min(middle - most // 2, high - most))
+                low = max(low, min(middle - most // 2, high - most)) // 8 * 8
                 high = low + most
-            start.append(max(0, low) // 8 * 8)
+            start.append(low)
             stop.append(min(high, sizes[letter]))
         n_frames = sizes.get("T", 1)
         frame = min(max(round(at["T"]), 0), n_frames - 1) if "T" in at else 0
