@@ -118,6 +118,13 @@ def labelled_part(image: Image, labels: Labels, stack: str | None = None) -> Pic
     return replace(picture, array=lazily(array)[cut])
 
 
+def shares_pixels(image: Image, labels: Labels) -> bool:
+    """Whether an image, or its part in which labels were found, has a pixel for each of theirs."""
+    picture = labelled_part(image, labels)
+    sizes = [n for n, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C"]
+    return list(turned_labels(labels, result_axes(picture.axes), image.name).shape) == sizes
+
+
 def named_like(picture: Picture, layer: Layer, labels: Labels, stack: str | None = None) -> Picture:
     """The picture of a layer that names no axes, with the names of labels on it, whose pixels lie in the same order.
 

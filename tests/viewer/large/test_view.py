@@ -6,6 +6,7 @@ import dask.array
 import numpy as np
 import pytest
 from big_steps import IMAGE, in_one_go, open_cells, small_blocks
+from napari.utils.notifications import notification_manager
 from segment_steps import PANEL, finish, settle
 from store_steps import write_store
 
@@ -151,3 +152,22 @@ def test_a_level_that_is_not_shown_counts_no_more_and_the_part_is_measured(viewe
     objects = labels.data.reshape(there.shape)
     wanted = [there[objects == label].mean() for label in measure.table["label"]]
     np.testing.assert_allclose(measure.table["intensity_mean_0"], wanted, rtol=1e-5)
+
+
+@pytest.mark.usefixtures("whole_window")
+@pytest.mark.parametrize("level", [0, 2])
+def test_a_part_of_other_pixels_than_its_image_is_measured_without_brightness(viewer, panel, tmp_path, qtbot, level):
+    pytest.importorskip("pyqtgraph")
+    _, image = open_cells(viewer, tmp_path, IMAGE if level else np.stack([IMAGE, IMAGE]), "yx" if level else "tyx")
+    look_at(viewer, (150, 175), 2)
+    measure = panel.open_beside("EmbedSeg: Measure")
+    measure.image.choose(image)
+    panel.large.place.level.setCurrentIndex(level)
+    panel.large.view_button.click()
+    finish(qtbot, panel)
+    panel.next.measure.click()
+    qtbot.waitUntil(lambda: measure.controls.current is None, timeout=20_000)
+    assert measure.table is not None, measure.controls.status.text()
+    assert "area_um2" in measure.table
+    assert not any(name.startswith("intensity") for name in measure.table)
+    assert "no brightness is measured" in notification_manager.records[-1].message

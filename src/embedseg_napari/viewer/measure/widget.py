@@ -111,8 +111,7 @@ class MeasureWidget(LabelsPanel):
     def take_over(self, labels: Labels, image: Image | None) -> None:
         """Choose layers and measure them."""
         self.labels.choose(labels)
-        if image is not None:
-            self.image.choose(image)
+        self.image.choose(image)
         self.start()
 
     def _objects_of(self, labels: Labels, image: Image | None) -> LayerObjects:

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.viewer.files.writers import save_labels
+from embedseg_napari.viewer.labelled_images import shares_pixels
 from embedseg_napari.viewer.layers import file_of
 from embedseg_napari.viewer.widgets.boxes import button, short
 from embedseg_napari.viewer.worker import report_error
@@ -53,8 +54,14 @@ class NextSteps(QWidget):
 
     def _lead_to(self, panel: str) -> None:
         result = self._results.chosen
-        if result is not None and result.labels is not None:
-            self._open_panel(f"EmbedSeg: {panel}").take_over(result.labels, result.selection.layer)
+        if result is None or result.labels is None:
+            return
+        labels, image = result.labels, result.selection.layer
+        # A part that was tried out may be of another level, or of a frame that the layer does not tell.
+        fits = not result.selection.stands_alone or shares_pixels(image, labels)
+        if not fits:
+            show_info(f"{short(labels.name)} has other pixels than {short(image.name)}: no brightness is measured.")
+        self._open_panel(f"EmbedSeg: {panel}").take_over(labels, image if fits else None)
 
     def _ask(self) -> None:
         result = self._results.chosen
