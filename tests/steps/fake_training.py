@@ -56,7 +56,7 @@ class FakeTraining:
     def run(self, should_stop):
         example = self._read()
         yield TrainingStarted(1, 0, 3, (32, 32), None, 3.0, 16, "cpu", "float32")
-        shown = self.preview(example) if self.shows else None
+        shown = self.preview(example, self.request.config.normalization) if self.shows else None
         if shown is not None:
             yield preview_of(shown)
         step = 0

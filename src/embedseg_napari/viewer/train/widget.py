@@ -311,6 +311,7 @@ class TrainWidget(TrainingPanel):
         if self.is_paused:
             self.is_paused = False
             self.job.resume()
+            self.progress.show_resume()
             self.update_buttons()
         else:
             self.pause.setEnabled(False)
