@@ -140,6 +140,7 @@ class TrainWidget(TrainingPanel):
         """Look at the data anew; while a model trains the processor is left to it."""
         if self.is_training:
             return
+        self.recipe.forget()
         try:
             self._suggest_start()
             request = self.request()
