@@ -326,6 +326,17 @@ class TrainingView:
         self.previews.hide()
         self._step_back()
 
+    def forget_preview(self) -> None:
+        """Another image was chosen: hide what was shown of the one before, and show nothing more that comes of it."""
+        self._frames.clear()
+        self._held_out.clear()
+        self.forget_objects()
+        self.embeddings.clear()
+
+    def is_expected(self, event: PreviewReady) -> bool:
+        """Whether it is known where a preview belongs."""
+        return event.name in self._frames or event.name in self._held_out
+
     def _embedding_steps(self, event: PreviewReady, frame: Frame) -> Iterator[None]:
         objects = self._truths.get(event.name)
         self.n_objects = None if objects is None else len(objects.ids)

@@ -52,6 +52,8 @@ class PreviewBox(QWidget):
         """Why the chosen image cannot be previewed."""
         self._proposed: Layer | None = None
         """What was chosen unasked; None stands for a held-out image."""
+        self._watched: Layer | None = None
+        """What was chosen last."""
         self.preview_on = QCheckBox("Live preview")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
@@ -125,8 +127,9 @@ class PreviewBox(QWidget):
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the image."""
-        self.gradually.show(event)
-        self.keep.setEnabled(True)
+        if self.view.is_expected(event):
+            self.gradually.show(event)
+            self.keep.setEnabled(True)
         self._update_hint()
 
     def _look(self) -> None:
@@ -135,6 +138,11 @@ class PreviewBox(QWidget):
 
     def _watch(self) -> None:
         layer = self.image.layer()
+        if self.follow.isActive() and layer != self._watched:
+            self.gradually.cancel()
+            self.view.forget_preview()
+            self.keep.setEnabled(False)
+        self._watched = layer
         row = next((row for row in self.pairs.rows if row.image.layer() == layer), None)
         self.fault = ""
         try:
