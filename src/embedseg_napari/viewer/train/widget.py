@@ -257,7 +257,7 @@ class TrainWidget(TrainingPanel):
             return
         self.is_paused = False
         self.recipe.forget()
-        self.preview.begin(request.config, learns_from_layers=request.folder is None)
+        self.preview.begin(request.config, learns_from_layers=request.folder is None, findings=self.check.findings)
         self._learned = self._learned_from()
         self.trained_on = self.pairs.rows[0].image.layer() if request.pairs else None
         self.job = TrainingJob(request, preview=self.preview.view.example)
