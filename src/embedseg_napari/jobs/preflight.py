@@ -43,6 +43,7 @@ class Findings:
     problem: str = ""
     """Why training cannot start; empty if it can."""
     ndim: int = 0
+    n_channels: int = 1
     """Spatial axes of the images; 0 where that is not known."""
 
 
@@ -66,7 +67,7 @@ def inspect_data(
     except EmbedSegError as error:
         return Findings((), tuple(notes), str(error))
     rows = _data_rows(statistics, training, validation)
-    return Findings(tuple(rows), (*notes, *warnings), ndim=statistics.ndim)
+    return Findings(tuple(rows), (*notes, *warnings), ndim=statistics.ndim, n_channels=statistics.n_channels)
 
 
 def inspect_plan(

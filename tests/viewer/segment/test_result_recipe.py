@@ -76,3 +76,16 @@ def test_an_image_without_a_file_says_so(viewer, panel, fake, qtbot) -> None:
     finish(qtbot, panel)
     panel.recipe.copy_command()
     assert "Save cells" in notification_manager.records[-1].message
+
+
+def test_another_image_takes_the_reason_away(viewer, panel, fake, qtbot) -> None:
+    for name in ("cells", "others"):
+        viewer.add_image(np.zeros((24, 24)), name=name)
+        panel.start()
+        finish(qtbot, panel)
+    panel.recipe.copy_command()
+    assert not panel.recipe.line.isHidden()
+    panel.recipe.refresh()
+    assert not panel.recipe.line.isHidden()
+    viewer.layers.selection.active = viewer.layers["cells"]
+    assert panel.recipe.line.isHidden()

@@ -45,3 +45,16 @@ def test_a_long_name_does_not_widen_the_page(panel, tmp_path):
     progress.show_end(SavedTraining(long, None, False, 1))
     assert progress.minimumSizeHint().width() < most
     assert progress.outcome.toolTip() == str(long)
+
+
+def test_a_pause_says_how_much_is_done_and_its_end_that_it_goes_on(panel):
+    progress = panel.progress
+    progress.begin("cells")
+    progress.show_pause()
+    assert progress.bar.format() == "paused at 0 %"
+    progress.show_step(StepFinished(0, 63, 0.5, 0.1, 0.1, 0.1, 1e-3, 0.71))
+    progress.show_pause()
+    assert progress.bar.format() == "paused at 71 %"
+    progress.show_resume()
+    assert "paused" not in progress.bar.format()
+    assert "going on" in progress.bar.format()

@@ -235,6 +235,7 @@ def test_pause_and_resume(ready, qtbot, monkeypatch):
     n = len(ready.progress.plot.losses)
     ready.pause.click()
     assert ready.pause.text() == "Pause"
+    assert "paused" not in ready.progress.bar.format()
     qtbot.waitUntil(lambda: len(ready.progress.plot.losses) > n, timeout=20000)
     ready.stop.click()
     finish(ready, qtbot)

@@ -116,6 +116,7 @@ class EvaluateWidget(DockPanel):
         self.stop.clicked.connect(self._stop)
         self.source.changed.connect(self._follow)
         self.source.changed.connect(self._show_pair)
+        self.source.changed.connect(self.recipe.forget)
         # What was said is of the others.
         self.source.use_folders.toggled.connect(lambda _: self._say(""))
         self.scoring.written.connect(lambda path: self._say(f"Saved {path}."))

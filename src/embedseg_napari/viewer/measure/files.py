@@ -104,6 +104,8 @@ class MeasuredFiles(QWidget):
         self.run: BackgroundRun | None = None
         """Surfaces that are being made, or an export."""
         self.recipe = RecipeButtons(self._recipe)
+        for box in (labels, image):
+            box.changed.connect(self.recipe.forget)
         # Four in a row would take room from the canvas; and only volumes have surfaces.
         row = QHBoxLayout()
         for one in (self.open_table, self.save_table, self.export):

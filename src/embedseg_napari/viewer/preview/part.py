@@ -68,7 +68,13 @@ class PreviewPart:
 
 
 def part_in_view(
-    viewer: Viewer, layer: Image, axes: str, channel: OneChannel | None, truth: Labels | None, token: str
+    viewer: Viewer,
+    layer: Image,
+    axes: str,
+    channel: OneChannel | None,
+    truth: Labels | None,
+    token: str,
+    flat: Any = None,
 ) -> PreviewPart:
     """The part of a layer around the middle of the canvas; no pixel is read.
 
@@ -86,9 +92,13 @@ def part_in_view(
         The true objects; passed over where they do not fit.
     token : str
         Names the part.
+    flat : array, optional
+        The layer's array without the axis of its only plane, for a network that knows no depth.
     """
     frame, array = spatial_frame(layer, axes), array_of(layer)
     middle = dict(zip(axes, looked_at(viewer, layer), strict=False))
+    if flat is not None:
+        frame, array, axes, truth = frame.flat(), flat, axes.replace("Z", ""), None
     sizes = dict(zip(axes, array.shape, strict=True))
     space = spatial_axes(axes)
     shape = tuple(int(sizes[letter]) for letter in space)

@@ -71,6 +71,8 @@ class TrainingView:
     axes: str = ""
     """Axes of the source."""
     channel: OneChannel | None = None
+    is_flat: bool = False
+    """Whether the only plane of the source is previewed as an image without depth."""
     truth: Labels | None = None
     """Labels the source is trained with; only shown beside its previews."""
     center: CenterKind = "medoid"
@@ -92,6 +94,8 @@ class TrainingView:
     """Held-out images, and where in them the previewed part begins."""
     _truths: dict[str, TrueObjects] = field(default_factory=dict)
     _brightness: WholeBrightness = field(default_factory=WholeBrightness)
+    _flat: tuple[Any, Any] = (None, None)
+    """The array of the source, and its only plane: the same one each time, so that it is measured once."""
     _counter: Any = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -151,7 +155,13 @@ class TrainingView:
         return sum(layers.keep(f" of {self._last}") for layers in (self.previews, self.embeddings.previews))
 
     def watch(
-        self, layer: Image | None, axes: str = "", channel: OneChannel | None = None, truth: Labels | None = None
+        self,
+        layer: Image | None,
+        axes: str = "",
+        channel: OneChannel | None = None,
+        truth: Labels | None = None,
+        *,
+        is_flat: bool = False,
     ) -> None:
         """Preview a layer, or with None a held-out image.
 
@@ -165,8 +175,10 @@ class TrainingView:
             The only channel the network sees, or the mean of all.
         truth : napari Labels layer, optional
             Its true objects, with the axes of the image but the channels.
+        is_flat : bool
+            Whether its only plane is an image for a network that knows no depth.
         """
-        self.source, self.axes, self.channel, self.truth = layer, axes, channel, truth
+        self.source, self.axes, self.channel, self.truth, self.is_flat = layer, axes, channel, truth, is_flat
         self.n_objects = None
         self.update_part()
 
@@ -178,10 +190,18 @@ class TrainingView:
             return
         truth = self.truth if is_shown(self.viewer, self.truth) else None
         token = f"{layer.name}, view {next(self._counter)}"
-        self.part = part_in_view(self.viewer, layer, axes, self.channel, truth, token)
+        self.part = part_in_view(self.viewer, layer, axes, self.channel, truth, token, self._only_plane(layer))
         self._frames[token] = layer.name, self.part.frame
         while len(self._frames) > PARTS_KEPT:
             self._frames.pop(next(iter(self._frames)))
+
+    def _only_plane(self, layer: Image) -> Any:
+        if not self.is_flat:
+            return None
+        array = array_of(layer)
+        if self._flat[0] is not array:
+            self._flat = array, array[tuple(0 if letter == "Z" else slice(None) for letter in self.axes)]
+        return self._flat[1]
 
     def example(self, held_out: Example, normalization: NormalizationConfig) -> Example | None:
         """What the next preview is made of, normalised; called in the worker thread, reads no layer."""
@@ -325,6 +345,17 @@ class TrainingView:
         self._shown = None
         self.previews.hide()
         self._step_back()
+
+    def forget_preview(self) -> None:
+        """Another image was chosen: hide what was shown of the one before, and show nothing more that comes of it."""
+        self._frames.clear()
+        self._held_out.clear()
+        self.forget_objects()
+        self.embeddings.clear()
+
+    def is_expected(self, event: PreviewReady) -> bool:
+        """Whether it is known where a preview belongs."""
+        return event.name in self._frames or event.name in self._held_out
 
     def _embedding_steps(self, event: PreviewReady, frame: Frame) -> Iterator[None]:
         objects = self._truths.get(event.name)

@@ -43,10 +43,17 @@ class ResultRecipe(RecipeButtons):
     def __init__(self, viewer: Viewer, results: ResultLayers, image: ImageInput, device: QComboBox) -> None:
         super().__init__(self._of_chosen)
         self._viewer, self._results, self._image, self._device = viewer, results, image, device
+        self._about: tuple[Any, ...] = (None, None, None)
+        """What was chosen last: image, result and labels of a store."""
 
     def refresh(self) -> None:
         """Be there where there is something to repeat."""
-        self.setVisible(self._results.labels is not None or store_of(self._store_layer()) is not None)
+        layer = self._store_layer()
+        self.setVisible(self._results.labels is not None or store_of(layer) is not None)
+        about = (self._image.layer, self._results.chosen, layer)
+        if about != self._about:
+            self._about = about
+            self.forget()
 
     def _of_chosen(self) -> Recipe:
         store = store_of(self._store_layer())

@@ -89,6 +89,8 @@ class TrackWidget(LabelsPanel):
             "Export…", "Save tracks, labels with their numbers and a table to a new folder.", self._ask
         )
         self.recipe = RecipeButtons(self._recipe)
+        for box in (self.labels, self.image):
+            box.changed.connect(self.recipe.forget)
         layout = self._lay_out(self.export)
         layout.addWidget(self.recipe)
         layout.addWidget(self.correct)

@@ -9,6 +9,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.true_objects import MOST_OBJECTS, N_PIXELS
 from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.preview.keep_button import KeepButton
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.events import PreviewReady
+    from embedseg_napari.jobs.preflight import Findings
     from embedseg_napari.viewer.train.pair_list import PairList
 
 HELD_OUT = "a held-out image"
@@ -52,6 +54,10 @@ class PreviewBox(QWidget):
         """Why the chosen image cannot be previewed."""
         self._proposed: Layer | None = None
         """What was chosen unasked; None stands for a held-out image."""
+        self._kind: tuple[int, int] | None = None
+        """Spatial dimensions and channels of the network that trains, where they are known."""
+        self._watched: Layer | None = None
+        """What was chosen last."""
         self.preview_on = QCheckBox("Live preview")
         self.preview_on.setChecked(True)
         self.preview_on.setToolTip(
@@ -89,7 +95,7 @@ class PreviewBox(QWidget):
         self.embeddings_on.toggled.connect(self._switch_embeddings)
         self._watch()
 
-    def begin(self, config: TrainingConfig, *, learns_from_layers: bool) -> None:
+    def begin(self, config: TrainingConfig, *, learns_from_layers: bool, findings: Findings | None = None) -> None:
         """Get ready for a training; unless another image was chosen, one of those it is about is previewed.
 
         Parameters
@@ -98,8 +104,11 @@ class PreviewBox(QWidget):
             Its settings.
         learns_from_layers : bool
             Whether it learns from the pairs of layers.
+        findings : Findings, optional
+            What is known of the images that it learns from.
         """
         self.gradually.finish()
+        self._kind = None if findings is None or not findings.ndim else (findings.ndim, findings.n_channels)
         self.learns_from_layers = learns_from_layers
         if self.image.layer() in (None, self._proposed):
             self._proposed = self.pairs.rows[0].image.layer() if learns_from_layers else None
@@ -117,6 +126,7 @@ class PreviewBox(QWidget):
     def end(self) -> None:
         """Follow the viewer's eye no longer, and take the preview away unless it is all there is to see."""
         self.follow.stop()
+        self._kind = None
         if self.view.is_of_held_out:
             # It stays until the next training.
             self.gradually.finish()
@@ -125,8 +135,9 @@ class PreviewBox(QWidget):
 
     def show_preview(self, event: PreviewReady) -> None:
         """Show what the current network makes of the image."""
-        self.gradually.show(event)
-        self.keep.setEnabled(True)
+        if self.view.is_expected(event):
+            self.gradually.show(event)
+            self.keep.setEnabled(True)
         self._update_hint()
 
     def _look(self) -> None:
@@ -135,6 +146,11 @@ class PreviewBox(QWidget):
 
     def _watch(self) -> None:
         layer = self.image.layer()
+        if self.follow.isActive() and layer != self._watched:
+            self.gradually.cancel()
+            self.view.forget_preview()
+            self.keep.setEnabled(False)
+        self._watched = layer
         row = next((row for row in self.pairs.rows if row.image.layer() == layer), None)
         self.fault = ""
         try:
@@ -143,11 +159,29 @@ class PreviewBox(QWidget):
             elif row is not None and row.labels.layer() is not None:
                 self.view.watch(layer, *row.reading(), row.labels.layer() if self.learns_from_layers else None)
             else:
-                self.view.watch(layer, picture_of(layer).axes)
+                self._watch_unknown(layer)
         except DataError as error:
             self.view.watch(None)
             self.fault = str(error)
         self._update_hint()
+
+    def _watch_unknown(self, layer: Image) -> None:
+        """Preview an image that is not trained on, if the network can see it."""
+        ndim, n_channels = self._kind or (None, 1)
+        picture = picture_of(layer, ndim, n_channels)
+        sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
+        is_flat = ndim == 2 and sizes.get("Z") == 1
+        n = sizes.get("C", 1)
+        if self._kind is not None and n != n_channels:
+            what = f"{layer.name} has {count(n, 'channel')}, and the network that trains sees {n_channels}"
+        elif ndim == 2 and "Z" in sizes and not is_flat:
+            what = f"{layer.name} is a volume, and the network that trains sees single planes"
+        elif ndim == 3 and "Z" not in sizes:
+            what = f"{layer.name} has no depth, and the network that trains sees volumes"
+        else:
+            self.view.watch(layer, picture.axes, is_flat=is_flat)
+            return
+        raise DataError(f"{what}: a held-out image is previewed instead.")
 
     def _switch_preview(self, is_on: bool) -> None:
         self.view.is_on = is_on

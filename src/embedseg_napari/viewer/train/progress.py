@@ -127,7 +127,7 @@ class ProgressBox(QWidget):
 
     def _percent(self) -> str:
         """How much is done, rounded down: only what is whole is told as 100 %."""
-        return f"{self.bar.value() // 10} %"
+        return f"{max(0, self.bar.value()) // 10} %"
 
     def _remaining(self, progress: float) -> str:
         if progress >= 1:
@@ -158,6 +158,10 @@ class ProgressBox(QWidget):
     def show_pause(self) -> None:
         """Training waits."""
         self.bar.setFormat(f"paused at {self._percent()}")
+
+    def show_resume(self) -> None:
+        """Training goes on; how long it still takes is said with the next step."""
+        self.bar.setFormat(f"{self._percent()}  ·  going on…")
 
     def show_end(self, result: SavedTraining) -> None:
         """Say what the training left behind."""

@@ -63,6 +63,8 @@ class TrainWidget(TrainingPanel):
         """What was shown last."""
         self._plan: tuple[Any, ...] = ()
         """What was looked at last, but for the pairs and how long it trains."""
+        self._learned: set[object] = set()
+        """What the last training learned from."""
         self.pairs = PairList(napari_viewer)
         self.check = PreflightBox()
         self.preview = PreviewBox(napari_viewer, self.pairs)
@@ -127,9 +129,6 @@ class TrainWidget(TrainingPanel):
     def _on_source(self, *_: object) -> None:
         self.pairs.setVisible(self.from_layers.isChecked())
         self.folder_source.setVisible(self.from_folder.isChecked())
-        if not self.settings.why.isHidden():
-            # A training that was stopped has learned from the other.
-            self.settings.is_start_chosen = False
         self._on_data()
 
     def _on_settings(self) -> None:
@@ -140,6 +139,10 @@ class TrainWidget(TrainingPanel):
         """Look at the data anew; while a model trains the processor is left to it."""
         if self.is_training:
             return
+        self.recipe.forget()
+        if not self._learned <= self._learned_from():
+            # A training that was stopped has learned from others.
+            self._let_start_go()
         try:
             self._suggest_start()
             request = self.request()
@@ -167,6 +170,18 @@ class TrainWidget(TrainingPanel):
             if before != self.settings.start_from():
                 self._on_data()
         self.update_buttons()
+
+    def _learned_from(self) -> set[object]:
+        """The folder, or the pairs of layers."""
+        if self.from_folder.isChecked():
+            return {self.folder.text()}
+        layers = ((row.image.layer(), row.labels.layer()) for row in self.pairs.rows)
+        return {tuple(None if layer is None else layer.unique_id for layer in pair) for pair in layers}
+
+    def _let_start_go(self) -> None:
+        """Go on from a training that was stopped no longer, unless a person chose to."""
+        if not self.settings.why.isHidden():
+            self.settings.is_start_chosen = False
 
     def _suggest_start(self) -> None:
         """Start from what the command line would, unless a person chose."""
@@ -242,7 +257,8 @@ class TrainWidget(TrainingPanel):
             return
         self.is_paused = False
         self.recipe.forget()
-        self.preview.begin(request.config, learns_from_layers=request.folder is None)
+        self.preview.begin(request.config, learns_from_layers=request.folder is None, findings=self.check.findings)
+        self._learned = self._learned_from()
         self.trained_on = self.pairs.rows[0].image.layer() if request.pairs else None
         self.job = TrainingJob(request, preview=self.preview.view.example)
         self.progress.begin(request.output.stem)
@@ -295,8 +311,13 @@ class TrainWidget(TrainingPanel):
     def take_result(self, result: SavedTraining) -> None:
         """Show what a training left behind; one that was stopped is gone on with unless a person chooses otherwise."""
         super().take_result(result)
-        if result.stopped and result.path is not None:
+        if result.path is None:
+            return
+        if result.stopped:
             self.settings.choose_start(result.path, "the training that was stopped can go on from it")
+        else:
+            # One that was stopped before has been gone on with.
+            self._let_start_go()
 
     def take_end(self) -> None:
         """Get ready for the next training."""
@@ -311,6 +332,7 @@ class TrainWidget(TrainingPanel):
         if self.is_paused:
             self.is_paused = False
             self.job.resume()
+            self.progress.show_resume()
             self.update_buttons()
         else:
             self.pause.setEnabled(False)

@@ -68,7 +68,7 @@ class RecipeButtons(QWidget):
         else:
             self._say(f"Saved {short(path.name)}.")
 
-    def forget(self) -> None:
+    def forget(self, *_: object) -> None:
         """Say no longer why there was no command: things have changed since."""
         self.line.hide()
 
