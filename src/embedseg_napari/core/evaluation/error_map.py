@@ -92,7 +92,8 @@ def _marks(labels: np.ndarray, ids: np.ndarray, kinds: np.ndarray) -> np.ndarray
     if ids[0] > 0 and ids[-1] <= LARGEST_TABLE:
         table = np.zeros(int(ids[-1]) + 1, np.uint8)
         table[ids] = marks
-        looked_up: np.ndarray = table[labels]
+        # Of foreground alone, which is one object, True is a number, no choice of pixels.
+        looked_up: np.ndarray = table[labels.view(np.uint8) if labels.dtype == bool else labels]
         return looked_up
     at = np.minimum(np.searchsorted(ids, labels), len(ids) - 1)
     return np.where(ids[at] == labels, marks[at], np.uint8(0))

@@ -254,12 +254,12 @@ def _one(
 
 
 def _ids_or_planes(array: np.ndarray, ndim: int, path: Path) -> np.ndarray:
-    """Planes as bool, and what is foreground alone as the one object that it is."""
-    if array.ndim > ndim:
-        require_planes(array, str(path))
-        planes: np.ndarray = array != 0
-        return planes
-    return array.view(np.uint8) if array.dtype == bool else array
+    """Planes as bool, ids as they are."""
+    if array.ndim == ndim:
+        return array
+    require_planes(array, str(path))
+    planes: np.ndarray = array != 0
+    return planes
 
 
 def _check_kind(picture: Picture) -> None:
