@@ -18,3 +18,10 @@ def test_an_image_of_a_file_is_shown_whatever_its_unit_is_called(layer_viewer, u
     assert tuple(layer.scale) == (spacing or (1, 1, 1))
     assert {str(one) for one in layer.units} == {known}
     assert tuple(layer.axis_labels) == ("z", "y", "x")
+
+
+def test_it_lies_beside_what_is_open_whatever_the_units(layer_viewer):
+    layer_viewer.add_image(np.zeros((8, 8)), scale=(0.1, 0.1), units=("um", "um"))
+    image = np.zeros((1, 8, 8))
+    frame = held_out_frame(layer_viewer, Example("a", image, image[0], spacing=(100, 100), unit="nm"), None)
+    assert 700 < frame.translate[-1] < 1000

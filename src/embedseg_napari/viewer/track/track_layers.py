@@ -185,7 +185,7 @@ class TrackLayers:
         self.marks.data = self._places(self.tracks)[list(rows)]
         if rows:
             # Around an object, and to be seen however small that is on the screen.
-            least = screen_pixels(self.viewer, RING) / abs(self.marks.scale[-1])
+            least = screen_pixels(self.viewer, self.marks, RING)
             self.marks.size = np.maximum(AROUND * self._widths(rows), least)
             self.marks.border_color = list(COLORS[: len(rows)])
             # What was added takes the colour and width of points before.
