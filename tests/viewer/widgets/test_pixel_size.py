@@ -15,7 +15,7 @@ from embedseg_napari.viewer.layers import (
     picture_of,
     unknown_axis,
 )
-from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
+from embedseg_napari.viewer.widgets.pixel_size import VoxelBox, resize
 
 AXES = {"axis_labels": "zyx"}
 
@@ -213,4 +213,10 @@ def test_what_was_wrong_is_no_longer_where_nothing_is_asked(volume, box):
     assert not box.ask_about(volume, "TYX")
     assert (box.fault, box.text()) == ("", "")
     assert box.ask_about(volume, "ZYX")
+    assert not box.fault
+
+
+def test_what_was_wrong_is_no_longer_once_it_is_told_in_another_panel(layer_viewer, volume, box):
+    give(box, "2, 0")
+    resize(layer_viewer, volume, "ZYX", (2, 1, 1))
     assert not box.fault

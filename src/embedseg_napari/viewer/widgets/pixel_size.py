@@ -68,8 +68,7 @@ class VoxelBox(QLineEdit):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.viewer = viewer
-        self.fault = ""
-        """What is wrong with what was typed."""
+        self._fault = ""
         self._layer: Image | None = None
         self._axes = ""
         self.setPlaceholderText("z, y, x, if known")
@@ -84,18 +83,23 @@ class VoxelBox(QLineEdit):
         asks = layer is not None and lacks_size(layer, axes)
         if layer is not self._layer or not asks:
             self.clear()
-            self.fault = ""
+            self._fault = ""
         self._layer, self._axes = layer, axes
         return asks
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with what was typed; empty once the layer says its size, as told in another panel."""
+        return self._fault if self._layer is not None and lacks_size(self._layer, self._axes) else ""
 
     def _take(self) -> None:
         layer, axes = self._layer, self._axes
         if layer is None or layer not in self.viewer.layers or len(axes) != layer.ndim:
             return
         try:
-            spacing, self.fault = typed_spacing(self.text(), "ZYX"), ""
+            spacing, self._fault = typed_spacing(self.text(), "ZYX"), ""
         except DataError as error:
-            spacing, self.fault = None, str(error)
+            spacing, self._fault = None, str(error)
         if spacing is not None:
             # Whoever gives the distance of its planes says that they are depth.
             name_axes(layer, axes)
