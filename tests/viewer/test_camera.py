@@ -6,7 +6,17 @@ import dask.array
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.camera import bring_in, go_to, in_view, keep_whole, leave_no_gap, show_whole, shows_whole
+from embedseg_napari.viewer.camera import (
+    bring_in,
+    go_to,
+    in_view,
+    keep_whole,
+    leave_no_gap,
+    looked_at,
+    screen_pixels,
+    show_whole,
+    shows_whole,
+)
 
 
 @pytest.fixture
@@ -15,10 +25,15 @@ def layer(viewer):
 
 
 @pytest.fixture
-def camera(viewer, layer):
-    """The camera, which shows all of a square image."""
+def canvas_known(viewer):
+    """Skip before napari 0.9, where a plugin cannot know how large the canvas is, and each layer is in its own unit."""
     if not hasattr(viewer, "canvas"):
         pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
+
+
+@pytest.fixture
+def camera(viewer, canvas_known, layer):
+    """The camera, which shows all of a square image."""
     viewer.reset_view()
     return viewer.scene.camera
 
@@ -119,10 +134,8 @@ def pyramid(viewer):
     return viewer.add_image(levels, multiscale=True, scale=(0.5, 0.5))
 
 
-@pytest.mark.usefixtures("whole_window")
+@pytest.mark.usefixtures("whole_window", "canvas_known")
 def test_of_a_pyramid_what_the_canvas_shows_is_in_view_and_not_all_that_is_loaded(viewer, canvas, pyramid):
-    if not hasattr(viewer, "canvas"):
-        pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")
     camera = viewer.scene.camera
     for zoom in (2, 20):
         # Level 0 is loaded, and then a smaller part of it is looked at.
@@ -144,3 +157,50 @@ def test_the_last_pixel_of_a_level_ends_where_that_of_the_image_does(viewer, pyr
     pyramid.corner_pixels = np.array([[100, 200], [511, 511]])
     assert pyramid.data_level == 2
     assert in_view(viewer, pyramid, "YX") == ([400, 800], [2048, 2048])
+
+
+@pytest.fixture
+def units(viewer, canvas_known):
+    """One place in micrometres and in nanometres."""
+    known = (0.1, "um"), (100, "nm")
+    layers = [
+        viewer.add_image(np.zeros((6, 400, 400)), scale=(scale,) * 3, units=(unit,) * 3, axis_labels="zyx")
+        for scale, unit in known
+    ]
+    viewer.reset_view()
+    return layers
+
+
+def test_layers_are_where_they_are_seen_whatever_their_unit(viewer, units):
+    camera = viewer.scene.camera
+    zoom = 6 * camera.zoom
+    for layer in units:
+        camera.center, camera.zoom = (0, 0, 0), zoom
+        viewer.dims.set_point(0, 0)
+        go_to(viewer, layer, (4, 250, 180), (4, 240, 170), (5, 260, 190))
+        assert camera.zoom == zoom, "it is large enough"
+        for one in units:
+            np.testing.assert_allclose(looked_at(viewer, one), (4, 250, 180), atol=1e-6)
+        low, high = in_view(viewer, layer, "ZYX")
+        assert (low, high) == in_view(viewer, units[0], "ZYX")
+        assert 0 < low[1] < 240 < 260 < high[1] < 400
+        assert screen_pixels(viewer, layer, 10) == pytest.approx(10 / (100 * zoom))
+
+
+def test_a_layer_in_another_unit_is_brought_in_and_shown_whole(viewer, units):
+    camera = viewer.scene.camera
+    fitted, zoom = tuple(camera.center), camera.zoom
+    for layer in units:
+        viewer.dims.set_point(0, 300)
+        bring_in(viewer, layer)
+        assert (tuple(camera.center), camera.zoom) == (fitted, zoom), "it is seen"
+        assert viewer.dims.point[0] == 300
+        camera.center = (0, 1e6, 1e6)
+        bring_in(viewer, layer)
+        np.testing.assert_allclose(camera.center[-2:], fitted[-2:], rtol=0.01)
+        assert camera.zoom == pytest.approx(zoom, rel=0.02)
+        camera.zoom *= 4
+        camera.center = (0, 0, 20_000)
+        leave_no_gap(viewer, layer)
+        assert 4000 < camera.center[-2] < 10_000
+        viewer.reset_view()

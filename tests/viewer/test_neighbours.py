@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from napari.layers import Image, Labels
 
-from embedseg_napari.viewer.layers import SEGMENTED, picture_of
-from embedseg_napari.viewer.neighbours import image_under, name_as_its_image
+from embedseg_napari.viewer.layers import ANNOTATION, PART_OF, SEGMENTED, picture_of
+from embedseg_napari.viewer.neighbours import image_under, lie_apart, name_as_its_image
 
 
 def test_labels_remember_the_axes_of_an_image_of_their_shape() -> None:
@@ -44,3 +44,42 @@ def test_the_image_that_labels_were_found_in_comes_before_others_of_its_size() -
     labels = Labels(np.zeros((8, 9), int), metadata={SEGMENTED: str(second.unique_id)})
     assert image_under(labels, [first, second]) is second
     assert image_under(labels, [first]) is first
+
+
+def labels_at(*start, of="image", scale=0.5, **options):
+    start = np.multiply(start, scale)
+    return Labels(
+        np.ones((8,) * len(start), int),
+        translate=start,
+        scale=(scale,) * len(start),
+        metadata={SEGMENTED: of} if of else {},
+        **options,
+    )
+
+
+def test_parts_of_one_image_lie_apart_where_they_do_not_begin_at_one_pixel() -> None:
+    first = labels_at(0, 0)
+    assert lie_apart(first, labels_at(0, 3), [])
+    assert not lie_apart(first, labels_at(0, 0.1), [])
+    # What belongs to no image may just be without its place.
+    assert not lie_apart(first, labels_at(0, 3, of=None), [])
+    assert lie_apart(labels_at(0, 2, of=None), labels_at(0, 3, of=None), [])
+    assert not lie_apart(labels_at(0, 2), labels_at(0, 3, scale=1), [])
+
+
+def test_parts_that_are_annotated_lie_apart_as_well() -> None:
+    parts = [Image(np.zeros((8, 8)), metadata={PART_OF: {"image": "large"}}) for _ in range(2)]
+    one, other = (
+        Labels(np.ones((8, 8), int), translate=(0, at), metadata={ANNOTATION: str(part.unique_id)})
+        for at, part in zip((0, 3), parts, strict=True)
+    )
+    assert lie_apart(one, other, parts)
+    assert not lie_apart(one, Labels(np.ones((8, 8), int)), parts)
+
+
+def test_axes_are_told_apart_by_their_names() -> None:
+    one = labels_at(1, 2, 3, axis_labels="zyx")
+    assert not lie_apart(one, labels_at(3, 2, 1, axis_labels="xyz"), [])
+    assert lie_apart(one, labels_at(1, 2, 3, axis_labels="xyz"), [])
+    channels = labels_at(0, 5, 0, 0, axis_labels="tcyx")
+    assert not lie_apart(channels, labels_at(0, 0, 0, axis_labels="tyx"), [])

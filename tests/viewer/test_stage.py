@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedseg_napari.viewer.layers import PREVIEW, RESULT, SEGMENTED
-from embedseg_napari.viewer.stage import Scene, bring_up, stage_of
+from embedseg_napari.viewer.stage import Scene, bring_up, meet, stage_of
 
 
 class Panel:
@@ -253,3 +253,13 @@ def test_what_was_selected_does_not_come_back_where_the_user_has_gone_on_in_the_
     stage.show(panel, scene(layer_viewer, "two", subject=2))
     stage.hand_back()
     assert layers.selection.active == layers["two"]
+
+
+def test_layers_meet_whatever_their_unit(layer_viewer):
+    one = layer_viewer.add_image(np.zeros((10, 10)), scale=(0.1, 0.1), units=("um", "um"))
+    on_it, beside = (
+        layer_viewer.add_image(np.zeros((10, 10)), scale=(100, 100), translate=(0, x), units=("nm", "nm"))
+        for x in (500, 2000)
+    )
+    for other, is_met in ((on_it, True), (beside, False)):
+        assert meet(one, other) is meet(other, one) is is_met

@@ -6,6 +6,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pint
 from napari.utils.notifications import show_info
 
 from embedseg_napari.viewer.layers import array_of
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from napari.layers import Layer
     from napari.viewer import Viewer
+    from numpy.typing import ArrayLike
+
+    from embedseg_napari.viewer.result_layers import Frame
 
 LEAST_PIXELS, GOOD_PIXELS = 24, 80
 """Screen pixels below which an object is too small to see, and to which it is then brought."""
@@ -61,6 +65,40 @@ def _canvas(viewer: Viewer) -> Any:
     return getattr(viewer, "canvas", None)
 
 
+def units_in(units: Sequence[Any], others: Sequence[Any] | None) -> np.ndarray:
+    """How many of other units each unit has, axis by axis from the last; 1 where the two measure different things."""
+    registry, ratios = pint.get_application_registry(), np.ones(len(units))
+    for at, pair in enumerate(zip(units[::-1], (others or ())[::-1], strict=False), 1):
+        unit, other = map(registry.Unit, pair)
+        if unit != other and unit.dimensionality == other.dimensionality:
+            ratios[-at] = (1 * unit).to(other).magnitude
+    return ratios
+
+
+def _world_units(viewer: Viewer, layer: Layer | Frame) -> np.ndarray:
+    """What a unit of a layer is along each of its axes in the world, which has the smallest unit of all layers.
+
+    napari shows layers accordingly since 0.9, but its layers know their own units only.
+    """
+    return units_in(layer.units, getattr(viewer.dims, "units", None))
+
+
+def to_world(viewer: Viewer, layer: Layer, pixel: ArrayLike) -> np.ndarray:
+    """Where a pixel of a layer is seen in the viewer, one value per axis of the layer."""
+    return np.asarray(layer.data_to_world(np.asarray(pixel)), float) * _world_units(viewer, layer)
+
+
+def to_pixel(viewer: Viewer, layer: Layer, point: ArrayLike) -> np.ndarray:
+    """The pixel of a layer at a point of the viewer; axes that the point lacks are in front, and count as 0."""
+    full = np.concatenate([np.zeros(layer.ndim), np.asarray(point)])[-layer.ndim :]
+    return np.asarray(layer.world_to_data(full / _world_units(viewer, layer)), float)
+
+
+def _bounds(viewer: Viewer, layer: Layer) -> np.ndarray:
+    """Where the first and the last pixels of a layer are seen in the viewer."""
+    return np.asarray(layer.extent.world, float) * _world_units(viewer, layer)
+
+
 NEAR_PIXELS = (80, 160, 400)
 """Least, good and greatest size of an object on the screen that is looked at closely."""
 
@@ -91,12 +129,13 @@ def go_to(
     is_near : bool
         Whether the object is looked at closely: the zoom stays only where it shows the object large and whole.
     """
-    world = np.asarray(layer.data_to_world(tuple(center)), float)
+    world = to_world(viewer, layer, center)
     first = viewer.dims.ndim - layer.ndim
     # On a pixel, where the sliders leave it: each move to another place lets napari slice all layers anew.
-    pixel = np.asarray(layer.data_to_world(tuple(np.rint(center))), float)
+    pixel = to_world(viewer, layer, np.rint(center))
+    steps = np.abs(layer.scale) * _world_units(viewer, layer)
     # What has one pixel there, such as labels for all channels, is seen beside whatever is looked at.
-    (low, high), half = np.asarray(layer.extent.data, float), np.abs(layer.scale) / 2
+    (low, high), half = np.asarray(layer.extent.data, float), steps / 2
     away = np.abs(np.asarray(viewer.dims.point, float)[first:] - pixel)
     stays = (low == high) & (away <= half) & ~np.isin(np.arange(first, viewer.dims.ndim), viewer.dims.displayed)
     moved = np.flatnonzero(~stays)
@@ -104,7 +143,7 @@ def go_to(
     point = np.asarray(viewer.dims.point, float)
     shown = list(viewer.dims.displayed)
     camera = _camera(viewer)
-    sides = (np.asarray(upper, float) - lower) * np.abs(layer.scale)
+    sides = (np.asarray(upper, float) - lower) * steps
     seen = [float(sides[a - first]) for a in shown if a >= first]
     # A sliver is as hard to see as a dot.
     extent, size = max(seen), float(np.prod(seen)) ** (1 / len(seen))
@@ -123,7 +162,7 @@ def _within(viewer: Viewer, layer: Layer, aim: np.ndarray) -> np.ndarray:
     if canvas is None or len(aim) != 2:
         return aim
     half = np.asarray(canvas.size, float) / _camera(viewer).zoom / 2
-    low, high = (np.asarray(corner)[-2:] for corner in np.asarray(layer.extent.world))
+    low, high = _bounds(viewer, layer)[:, -2:]
     return np.where(
         2 * half < high - low, np.clip(aim, low + half, np.maximum(high - half, low + half)), (low + high) / 2
     )
@@ -144,16 +183,16 @@ def leave_no_gap(viewer: Viewer, layer: Layer) -> None:
         camera.center = (0.0, *_within(viewer, layer, np.asarray(camera.center, float)[-2:]))
 
 
-def screen_pixels(viewer: Viewer, n: float) -> float:
-    """How much of the world so many pixels of the screen show now."""
-    return n / float(_camera(viewer).zoom)
+def screen_pixels(viewer: Viewer, layer: Layer | Frame, n: float) -> float:
+    """How many pixels of a layer, or in a frame, so many pixels of the screen show now."""
+    return n / float(_camera(viewer).zoom * abs(layer.scale[-1]) * _world_units(viewer, layer)[-1])
 
 
 def show_whole(viewer: Viewer, layer: Layer) -> None:
     """Show all of a layer, as large as the canvas allows; what lies elsewhere is left out of the view."""
     _step_into(viewer, layer)
     viewer.reset_view()
-    (low, high), (first, last) = (np.asarray(one.extent.world, float) for one in (layer, viewer.layers))
+    (low, high), (first, last) = _bounds(viewer, layer), np.asarray(viewer.layers.extent.world, float)
     offset = viewer.dims.ndim - layer.ndim
     shown = [axis for axis in viewer.dims.displayed if axis >= offset]
     sides = [(last[a] - first[a], high[a - offset] - low[a - offset]) for a in shown]
@@ -174,7 +213,7 @@ def bring_in(viewer: Viewer, layer: Layer) -> None:
         return
     camera = _camera(viewer)
     half, center = np.asarray(canvas.size, float) / camera.zoom / 2, np.asarray(camera.center, float)[-2:]
-    low, high = (np.asarray(corner, float)[[axis - offset for axis in shown]] for corner in layer.extent.world)
+    low, high = _bounds(viewer, layer)[:, [axis - offset for axis in shown]]
     if np.any(low >= center + half) or np.any(high <= center - half):
         show_whole(viewer, layer)
 
@@ -182,10 +221,10 @@ def bring_in(viewer: Viewer, layer: Layer) -> None:
 def _step_into(viewer: Viewer, layer: Layer) -> None:
     """Step to the middle of a layer along the axes whose sliders are beyond it."""
     dims, offset = viewer.dims, viewer.dims.ndim - layer.ndim
-    low, high = np.asarray(layer.extent.world, float)
-    middle = np.asarray(layer.data_to_world(tuple(np.rint(np.mean(layer.extent.data, axis=0)))), float)
+    low, high = _bounds(viewer, layer)
+    middle = to_world(viewer, layer, np.rint(np.mean(layer.extent.data, axis=0)))
     # From the border of the first pixel to that of the last.
-    half = (high - low + np.abs(layer.scale)) / 2
+    half = (high - low + np.abs(layer.scale) * _world_units(viewer, layer)) / 2
     for axis in dims.not_displayed:
         own = axis - offset
         if own >= 0 and abs(dims.point[axis] - (low + high)[own] / 2) > half[own]:
@@ -214,8 +253,7 @@ def looked_at(viewer: Viewer, layer: Layer, away: Sequence[float] | float = 0) -
     dims = viewer.dims
     point = np.asarray(dims.point, float)
     point[list(dims.displayed)] = np.add(_camera(viewer).center[-dims.ndisplay :], away)
-    world = np.concatenate([np.zeros(max(layer.ndim - len(point), 0)), point])[-layer.ndim :]
-    return np.asarray(layer.world_to_data(world), float)
+    return to_pixel(viewer, layer, point)
 
 
 def in_view(viewer: Viewer, layer: Layer, axes: str) -> tuple[list[int], list[int]]:

@@ -21,7 +21,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.files.ngff import read_ngff
 from embedseg_napari.core.files.picture import TIFF
-from embedseg_napari.viewer.layers import CHANNEL_NAMES, array_of
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, array_of, named_axes
 from embedseg_napari.viewer.unopened import unopened
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _take_size(layer: Layer, others: Iterable[Layer]) -> bool:
         return False
     shape, n = tuple(array_of(layer).shape), layer.ndim
     for other in others:
-        if other.metadata.get(TYPED) and tuple(array_of(other).shape) == shape:
+        if other.metadata.get(TYPED) and tuple(array_of(other).shape) == shape and _may_share_axes(layer, other):
             set_pixel_size(layer, other.scale, other.units)
             return True
     if _path_of_labels(layer) is None:
@@ -194,6 +194,12 @@ def _take_size(layer: Layer, others: Iterable[Layer]) -> bool:
         return False
     set_pixel_size(layer, *sizes.pop())
     return True
+
+
+def _may_share_axes(layer: Layer, other: Layer) -> bool:
+    """Whether two layers of one shape do not name different axes."""
+    own, there = (named_axes(one.axis_labels, one.ndim) for one in (layer, other))
+    return not own or not there or own == there
 
 
 def _header_of(path: Path, shape: tuple[int, ...]) -> Header | None:

@@ -11,6 +11,7 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.training_pairs import ArrayPair, Region
+from embedseg_napari.viewer.camera import units_in
 from embedseg_napari.viewer.layers import (
     SEGMENTED,
     array_of,
@@ -237,7 +238,7 @@ def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:
             continue
         points = []
         for point in outline:
-            world = np.asarray(shapes.data_to_world(point), float)
+            world = np.asarray(shapes.data_to_world(point), float) * units_in(shapes.units, image.units)
             n = image.ndim
             world = np.concatenate([np.zeros(max(n - len(world), 0)), world])[-n:]
             points.append(np.asarray(image.world_to_data(world))[places])

@@ -17,6 +17,8 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from napari.layers import Image, Labels, Layer
 
 
@@ -81,6 +83,26 @@ def free_copy(event: Any) -> None:
 def time_lapse_of(image: Layer) -> str:
     """The `unique_id` of the time-lapse that an image is a frame of; its own where it is none."""
     return str(image.metadata.get(TIME_POINT, image.unique_id)).split(" ", maxsplit=1)[0]
+
+
+def taken_from(layer: Layer) -> str:
+    """The `unique_id` of the layer that another one was taken from, was found in or is about; empty for others."""
+    keys = SEGMENTED, ANNOTATION, SURFACES_OF, TIME_POINT, CHANNEL_OF
+    marks = [*(layer.metadata.get(key) for key in keys), layer.metadata.get(PART_OF, {}).get("image")]
+    return next((str(mark).split(" ", maxsplit=1)[0] for mark in marks if mark), "")
+
+
+def line_of(layer: Layer, layers: Iterable[Layer]) -> list[str]:
+    """The `unique_id` of a layer, of what it was taken from, of what that was taken from, and so on.
+
+    The last is that of an image, which may be closed.
+    """
+    known = {str(one.unique_id): one for one in layers}
+    line, at = [str(layer.unique_id)], layer
+    while at is not None and (source := taken_from(at)) not in ("", *line):
+        line.append(source)
+        at = known.get(source)
+    return line
 
 
 def shows_objects(layer: Layer) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from napari.layers import Image
 
 from embedseg_napari.core.axes import result_axes
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
-from embedseg_napari.viewer.layers import SEGMENTED, array_of, is_users, name_axes, named_axes
+from embedseg_napari.viewer.layers import SEGMENTED, array_of, is_users, line_of, name_axes, named_axes
+from embedseg_napari.viewer.result_layers import RESULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,6 +42,27 @@ def image_below(labels: Labels, layers: Sequence[Layer]) -> Image | None:
     return image_under(
         labels, (one for one in (*layers[at::-1], *layers[at:]) if isinstance(one, Image) and is_users(one))
     )
+
+
+def lie_apart(one: Labels, other: Labels, layers: Iterable[Layer]) -> bool:
+    """Whether two layers are known to lie at different places, as two parts of an image do.
+
+    They are where both were taken from one image, or neither begins at the origin. Nothing is known of those whose
+    pixels are of different sizes.
+    """
+    places = [_place(layer) for layer in (one, other)]
+    shared = sorted(places[0].keys() & places[1].keys())
+    starts, steps = np.moveaxis(np.array([[place[letter] for letter in shared] for place in places]), -1, 0)
+    is_known = line_of(one, layers)[-1] == line_of(other, layers)[-1] or bool(starts.any(axis=1).all())
+    return is_known and np.allclose(*steps) and bool((np.abs(starts[1] - starts[0]) > steps[0] / 2).any())
+
+
+def _place(labels: Labels) -> dict[str, tuple[float, float]]:
+    """Where the first pixel of labels lies along each axis, but that of channels, and how far it is to the next."""
+    letters = named_axes(labels.axis_labels, labels.ndim) or RESULTS[-labels.ndim :].rjust(labels.ndim)
+    starts = labels.data_to_world((0,) * labels.ndim)
+    axes = zip(letters, starts, np.abs(labels.scale), strict=True)
+    return {letter: (float(start), float(step)) for letter, start, step in axes if letter in RESULTS}
 
 
 def name_as_its_image(labels: Labels, layers: Iterable[Layer]) -> None:

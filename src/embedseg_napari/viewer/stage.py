@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Labels
 
-from embedseg_napari.viewer.camera import bring_in
+from embedseg_napari.viewer.camera import bring_in, units_in
 from embedseg_napari.viewer.layers import (
     ANNOTATION,
     FOUND,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from napari.components import LayerList
     from napari.layers import Layer
     from napari.viewer import Viewer
+    from numpy.typing import NDArray
 
 
 def shows_found(layer: Layer) -> bool:
@@ -42,10 +43,15 @@ def is_drawn(layer: Layer) -> bool:
 
 def meet(one: Layer, other: Layer) -> bool:
     """Whether two layers lie at the same place of the plane; one that is empty so far may come to."""
-    (low, high), (other_low, other_high) = (np.asarray(layer.extent.world)[:, -2:] for layer in (one, other))
+    (low, high), (other_low, other_high) = (_plane(layer, one) for layer in (one, other))
     # From the middle of the first pixel to that of the last: what lies side by side does not touch. What is empty has
     # no place, and may get any.
     return not ((low > other_high).any() or (other_low > high).any())
+
+
+def _plane(layer: Layer, like: Layer) -> NDArray[Any]:
+    """Where a layer begins and ends in the plane, in the units of another."""
+    return np.asarray(layer.extent.world)[:, -2:] * units_in(layer.units[-2:], like.units)
 
 
 def bring_up(layers: LayerList, image: Layer) -> None:
@@ -70,8 +76,7 @@ def _is_of_other(layer: Layer, image: Layer, layers: LayerList) -> bool:
         return False
 
     def fits(one: Layer) -> bool:
-        place, other = (np.asarray(each.extent.world)[:, -2:] for each in (layer, one))
-        return np.allclose(place, other)
+        return np.allclose(_plane(layer, one), _plane(one, one))
 
     return not fits(image) and any(isinstance(one, Image) and fits(one) for one in layers)
 

@@ -10,7 +10,7 @@ pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.files.tiff import read_image
-from embedseg_napari.viewer.layers import ANNOTATION, FOUND, RESULT
+from embedseg_napari.viewer.layers import ANNOTATION, FOUND, RESULT, SEGMENTED
 from embedseg_napari.viewer.worker import RunState
 
 
@@ -64,6 +64,24 @@ def test_an_annotated_frame_is_no_truth_of_its_movie(viewer, open_panel) -> None
     assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (None, found)
     tracked = viewer.add_labels(np.ones((4, 9, 9), int), name="movie labels tracked", metadata={RESULT: FOUND})
     assert {panel.source.truth.layer(), panel.source.predicted.layer()} == {found, tracked}
+
+
+def test_parts_at_different_places_are_not_compared(panel, viewer) -> None:
+    """As where *Correct what is in view* is pressed for each of two label images, and the view was moved between."""
+    image = viewer.add_image(np.zeros((9, 20)))
+
+    def part(name: str, start: int):
+        of = {SEGMENTED: str(image.unique_id)}
+        return viewer.add_labels(np.ones((9, 8), int), name=name, translate=(0, start), metadata=of)
+
+    here, there = part("one", 0), part("other", 4)
+    panel.source.choose(here, there)
+    assert "one and other lie at different places" in panel.source.complaint.text()
+    assert not panel.evaluate.isEnabled()
+    # A pair that fits is proposed instead as soon as there is one.
+    same = part("same", 4)
+    assert {panel.source.truth.layer(), panel.source.predicted.layer()} == {there, same}
+    assert panel.evaluate.isEnabled()
 
 
 def test_what_is_judged_stays_where_the_truth_goes_and_the_other_way_round(panel, viewer) -> None:

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from embedseg_napari.viewer.file_metadata import watch_layers
-from embedseg_napari.viewer.layers import SEGMENTED, picture_of, unknown_axis
-from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
+from embedseg_napari.viewer.layers import (
+    ANNOTATION,
+    CHANNEL_OF,
+    PART_OF,
+    SEGMENTED,
+    TIME_POINT,
+    picture_of,
+    unknown_axis,
+)
+from embedseg_napari.viewer.widgets.pixel_size import VoxelBox, resize
 
 AXES = {"axis_labels": "zyx"}
 
@@ -135,3 +143,80 @@ def test_panels_ask_once_they_know_that_it_is_a_volume(viewer, open_panel, panel
     give(part.voxel, "2, 1, 1")
     assert picture_of(stack).spacing == (2, 1, 1)
     assert not part.form.isRowVisible(part.voxel)
+
+
+def sizes(*layers):
+    return [tuple(layer.scale) for layer in layers]
+
+
+def test_images_and_movies_of_another_size_at_the_same_place_keep_theirs(layer_viewer, qtbot):
+    image = layer_viewer.add_image(np.zeros((6, 12, 12)), **AXES)
+    alike = layer_viewer.add_image(np.zeros((6, 12, 12)))
+    movie = layer_viewer.add_image(np.zeros((6, 12, 12)), axis_labels="tyx")
+    lines = layer_viewer.add_points([[1, 2, 3]], axis_labels="tyx")
+    other = layer_viewer.add_image(np.zeros((4, 12, 12)), **AXES)
+    found = layer_viewer.add_labels(np.zeros((4, 12, 12), int), metadata={SEGMENTED: str(other.unique_id)}, **AXES)
+    centers = layer_viewer.add_points([[1, 2, 3]], metadata={SEGMENTED: str(other.unique_id)}, **AXES)
+    own = layer_viewer.add_labels(np.zeros((4, 12, 12), int))
+    watch_layers(layer_viewer)
+    box = VoxelBox(layer_viewer)
+    qtbot.addWidget(box)
+    assert box.ask_about(image, "ZYX")
+    give(box, "0.5, 0.2, 0.2")
+    assert sizes(image, alike) == [(0.5, 0.2, 0.2)] * 2
+    later = layer_viewer.add_image(np.zeros((6, 12, 12)), axis_labels="tyx")
+    assert sizes(movie, lines, other, found, centers, own, later) == [(1, 1, 1)] * 7
+
+
+@pytest.mark.parametrize("told", ["movie", "frame", "channel", "part"])
+def test_what_was_taken_from_an_image_goes_with_it(layer_viewer, qtbot, told):
+    movie = layer_viewer.add_image(np.zeros((3, 2, 6, 12, 12)), axis_labels="tczyx")
+    of = str(movie.unique_id)
+    layers = {
+        "movie": movie,
+        "frame": layer_viewer.add_image(np.zeros((2, 6, 12, 12)), axis_labels="czyx", metadata={TIME_POINT: f"{of} 1"}),
+        "channel": layer_viewer.add_image(
+            np.zeros((3, 6, 12, 12)), axis_labels="tzyx", metadata={CHANNEL_OF: f"{of} mean"}
+        ),
+        "part": layer_viewer.add_image(
+            np.zeros((4, 5, 6)),
+            translate=(1, 2, 3),
+            metadata={PART_OF: {"image": of, "start": [0, 1, 2, 3], "store": None}},
+            **AXES,
+        ),
+    }
+    painted = layer_viewer.add_labels(
+        np.zeros((4, 5, 6), int), translate=(1, 2, 3), metadata={ANNOTATION: str(layers["part"].unique_id)}, **AXES
+    )
+    box = VoxelBox(layer_viewer)
+    qtbot.addWidget(box)
+    assert box.ask_about(layers[told], "".join(layers[told].axis_labels).upper())
+    give(box, "2, 0.5, 0.25")
+    for layer in (*layers.values(), painted):
+        n = layer.ndim - 3
+        assert tuple(layer.scale) == (*(1,) * n, 2, 0.5, 0.25)
+        assert [str(unit) for unit in layer.units] == ["pixel"] * n + ["micrometer"] * 3
+    for layer in (layers["part"], painted):
+        assert tuple(layer.translate) == (2, 1, 0.75)
+
+
+def test_a_part_that_a_session_opened_again_stays_on_its_image(layer_viewer, volume, box):
+    mark = {PART_OF: {"store": "a.zarr", "start": [1, 2, 3]}}
+    part = layer_viewer.add_image(np.zeros((2, 3, 3)), translate=(1, 2, 3), metadata=mark, **AXES)
+    give(box, "0.5, 0.2, 0.2")
+    assert tuple(part.scale) == (0.5, 0.2, 0.2)
+    np.testing.assert_allclose(part.translate, (0.5, 0.4, 0.6))
+
+
+def test_what_was_wrong_is_no_longer_where_nothing_is_asked(volume, box):
+    give(box, "2, 0")
+    assert not box.ask_about(volume, "TYX")
+    assert (box.fault, box.text()) == ("", "")
+    assert box.ask_about(volume, "ZYX")
+    assert not box.fault
+
+
+def test_what_was_wrong_is_no_longer_once_it_is_told_in_another_panel(layer_viewer, volume, box):
+    give(box, "2, 0")
+    resize(layer_viewer, volume, "ZYX", (2, 1, 1))
+    assert not box.fault

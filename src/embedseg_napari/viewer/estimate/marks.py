@@ -8,7 +8,7 @@ import numpy as np
 
 from embedseg_napari.core.axes import ordered, read_part, result_axes, spatial_axes
 from embedseg_napari.core.estimate.sample import SampledObject
-from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels
+from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels, to_pixel
 from embedseg_napari.viewer.layers import RESULT, array_of
 from embedseg_napari.viewer.result_layers import (
     boxes_around,
@@ -107,7 +107,7 @@ class JudgeMarks:
             self._hide(OBJECT)
             corners = boxes_around(*self._box(step), self._ndim)
             self._put(AREA, show_shapes, corners, face_color="transparent", edge_color=COLOR)
-            self.shown[AREA].edge_width = screen_pixels(self.viewer, LINE) / abs(self._frame.scale[-1])
+            self.shown[AREA].edge_width = screen_pixels(self.viewer, self._frame, LINE)
         if is_object:
             self._hide(MISSED)
         else:
@@ -118,7 +118,7 @@ class JudgeMarks:
         """Show the missed objects that were clicked on."""
         times = (area.frame,) * ("T" in self._axes)
         points = np.array([[*times, *point] for point in missed], float).reshape(-1, len(times) + self._ndim)
-        size = screen_pixels(self.viewer, RING) / abs(self._frame.scale[-1])
+        size = screen_pixels(self.viewer, self._frame, RING)
         self._put(
             MISSED, show_points, points, symbol="ring", face_color=MISSED_COLOR, border_color=MISSED_COLOR, size=size
         )
@@ -136,7 +136,7 @@ class JudgeMarks:
     def point_at(self, position: Sequence[float]) -> tuple[int, tuple[float, ...]]:
         """Frame and pixel (z, y, x) of a place of the world."""
         assert self.layer is not None
-        at = np.asarray(self.layer.world_to_data(position), float)[-self.layer.ndim :]
+        at = to_pixel(self.viewer, self.layer, position)
         own = {letter: float(value) for letter, value in zip(self._frame.axes, at, strict=True)}
         return round(own.get("T", 0)), tuple(own[letter] for letter in "ZYX" if letter in own)
 

@@ -12,7 +12,7 @@ from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.evaluation.diagnosis import Kind
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.camera import go_to, screen_pixels, show_whole
+from embedseg_napari.viewer.camera import go_to, screen_pixels, show_whole, to_world
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
@@ -251,7 +251,7 @@ class MistakesPage(QWidget):
         at = np.zeros(labels.ndim)
         at[axis] = frame
         dims = self.viewer.dims
-        dims.set_point(dims.ndim - labels.ndim + axis, float(labels.data_to_world(at)[axis]))
+        dims.set_point(dims.ndim - labels.ndim + axis, float(to_world(self.viewer, labels, at)[axis]))
 
     def _note_change(self) -> None:
         # The mistakes are those of other labels than the layer has now.
@@ -281,7 +281,7 @@ class MistakesPage(QWidget):
             self.viewer, HERE, corners, frame=frame, into=self.mark,
             face_color="transparent", edge_color="white", metadata={RESULT: MISTAKES},
         )  # fmt: skip
-        self.mark.edge_width = screen_pixels(self.viewer, LINE) / abs(frame.scale[-1])
+        self.mark.edge_width = screen_pixels(self.viewer, frame, LINE)
         for compared, ids in zip(self._layers(), (finding.true_ids, finding.predicted_ids), strict=True):
             if ids and is_shown(self.viewer, compared) and compared.ndim == layer.ndim:
                 compared.selected_label = ids[0]

@@ -40,7 +40,7 @@ from embedseg_napari.viewer.layers import (
     picture_of,
     unchanged_file,
 )
-from embedseg_napari.viewer.neighbours import image_below
+from embedseg_napari.viewer.neighbours import image_below, lie_apart
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.stage import Scene
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row
@@ -153,7 +153,7 @@ class EvaluationSource(QWidget):
         # The layers are listed from the top: the newest result comes first.
         truths = (named if len(named) == 1 else []) + own[::-1]
         against = layers if judged is None else [judged]
-        true = next((one for one in truths if any(_suit(one, layer) for layer in against)), None)
+        true = next((one for one in truths if any(self._suit(one, layer) for layer in against)), None)
         if true is None and not is_users(truths[0]):
             # A frame that was annotated is no truth of its movie.
             found = [layer for layer in layers if ANNOTATION not in layer.metadata]
@@ -165,7 +165,7 @@ class EvaluationSource(QWidget):
         image = image_below(true, list(self.truth.viewer.layers))
         others.sort(
             key=lambda one: (
-                not _suit(true, one),
+                not self._suit(true, one),
                 is_users(one),
                 ANNOTATION in one.metadata,
                 image is None or one.metadata.get(SEGMENTED) != str(image.unique_id),
@@ -175,6 +175,15 @@ class EvaluationSource(QWidget):
         )
         self.truth.choose(true)
         self.predicted.choose(judged or others[0])
+
+    def _suit(self, truth: Labels, predicted: Labels) -> bool:
+        """Whether two layers may be compared: as large in some order of axes, own truth with planes, in one place."""
+        there, here = Counter(array_of(truth).shape), Counter(array_of(predicted).shape)
+        is_as_large = here <= there and there.total() - here.total() <= int(is_users(truth))
+        return truth != predicted and is_as_large and not self._lie_apart(truth, predicted)
+
+    def _lie_apart(self, truth: Labels, predicted: Labels) -> bool:
+        return lie_apart(truth, predicted, self.truth.viewer.layers)
 
     def _on_layers(self) -> None:
         truth, predicted = self.truth.layer(), self.predicted.layer()
@@ -268,7 +277,9 @@ class EvaluationSource(QWidget):
                 f"{shape_words(here)} pixels of truth and prediction do not fit into memory as a whole; compare parts "
                 "of them (Correct what is in view, for each), or smaller resolutions."
             )
-        return why_not_comparable(there, here, self.has_frames())
+        if not (fault := why_not_comparable(there, here, self.has_frames())) and self._lie_apart(truth, predicted):
+            fault = f"{truth.name} and {predicted.name} lie at different places: choose labels of one part of an image."
+        return fault
 
     def scene(self) -> Scene | None:
         """Truth and prediction on their image; None where they are not chosen."""
@@ -305,12 +316,6 @@ class EvaluationSource(QWidget):
         self.use_layers.setChecked(True)
         self.truth.choose(truth)
         self.predicted.choose(predicted)
-
-
-def _suit(truth: Labels, predicted: Labels) -> bool:
-    """Whether two layers may be compared: they are as large in some order of axes, or own truth has planes besides."""
-    there, here = Counter(array_of(truth).shape), Counter(array_of(predicted).shape)
-    return truth != predicted and here <= there and there.total() - here.total() <= int(is_users(truth))
 
 
 def _is_candidate(layer: Labels) -> bool:

@@ -17,6 +17,7 @@ from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
 from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to, show_whole
+from embedseg_napari.viewer.file_metadata import axis_labels, axis_scale, axis_units
 from embedseg_napari.viewer.label.autosave import count_all
 from embedseg_napari.viewer.label.sight import Sight
 from embedseg_napari.viewer.label.time_points import mark_frame, take_frame, time_axis
@@ -263,13 +264,14 @@ class SessionNavigator:
     def _open(self, name: str) -> Any:
         picture = self.autosave.pictures.get(name) or self._session().load_image(name)
         array, lead, n = to_frame(picture), int("C" in picture.axes), len(spatial_axes(picture.axes))
+        axes = "C" * lead + "ZYX"[-n:]
         layer = self.viewer.add_image(
             array if lead else array[0],
             name=name,
             rgb=False,
-            axis_labels=tuple("c" * lead + "zyx"[-n:]),
-            scale=None if picture.spacing is None else [1.0] * lead + list(picture.spacing),
-            units=None if picture.unit is None else ["pixel"] * lead + [picture.unit] * n,
+            axis_labels=axis_labels(axes),
+            scale=axis_scale(axes, picture.spacing),
+            units=axis_units(axes, picture.unit),
             translate=None if picture.part_of is None else [0.0] * lead + place_of(picture.part_of, picture.spacing, n),
             metadata={} if picture.part_of is None else {PART_OF: mark_of(picture.part_of)},
         )

@@ -280,7 +280,7 @@ class ReviewBox(QWidget):
         corners = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
         if layers.ndim == 3:
             corners = np.insert(corners, 0, round(middle[0]), axis=1)
-        width = screen_pixels(layers.viewer, LINE) / abs(frame.scale[-1])
+        width = screen_pixels(layers.viewer, frame, LINE)
         self.view.previews.put(
             show_shapes, HERE, [corners], frame=frame, face_color="transparent", edge_color="yellow",
             look={"edge_width": width},

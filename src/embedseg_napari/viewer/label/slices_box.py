@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.review.slices import object_slices, pixels_near
-from embedseg_napari.viewer.camera import looked_at
+from embedseg_napari.viewer.camera import looked_at, to_world
 from embedseg_napari.viewer.layers import array_of
 from embedseg_napari.viewer.widgets.collapsible import Folded
 
@@ -198,5 +198,5 @@ class SlicesBox(Folded):
         """Bring the slider to a pixel; the camera stays."""
         frame, viewer, labels = self.layers.frame, self.layers.viewer, self.layers.labels
         if frame is not None and labels is not None:
-            world = labels.data_to_world(frame.coordinates(np.array([pixel], float))[0])
+            world = to_world(viewer, labels, frame.coordinates(np.array([pixel], float))[0])
             viewer.dims.set_point(range(viewer.dims.ndim - frame.ndim, viewer.dims.ndim), world)

@@ -11,6 +11,7 @@ import numpy as np
 from napari.layers import Image
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.camera import looked_at, to_world
 from embedseg_napari.viewer.label.extracted import extracted_before
 from embedseg_napari.viewer.layers import TIME_POINT, array_of, picture_of
 from embedseg_napari.viewer.result_layers import layer_frame
@@ -37,8 +38,7 @@ def frame_in_view(viewer: Viewer, layer: Image) -> int:
     """Number of the frame that the slider shows, from 0."""
     axis = time_axis(layer)
     assert axis is not None
-    point = layer.world_to_data(np.asarray(viewer.dims.point, float)[-layer.ndim :])
-    return int(np.clip(round(float(point[axis])), 0, array_of(layer).shape[axis] - 1))
+    return int(np.clip(round(float(looked_at(viewer, layer)[axis])), 0, array_of(layer).shape[axis] - 1))
 
 
 def frame_name(layer: Image, number: int) -> str:
@@ -124,7 +124,7 @@ def take_frame(viewer: Viewer, layer: Image, number: int | None = None) -> Any:
     else:
         at = np.zeros(layer.ndim)
         at[axis] = number
-        viewer.dims.set_point(viewer.dims.ndim - layer.ndim + axis, float(layer.data_to_world(at)[axis]))
+        viewer.dims.set_point(viewer.dims.ndim - layer.ndim + axis, float(to_world(viewer, layer, at)[axis]))
     known = known_frame(viewer, layer, number)
     if known is not None:
         stage_of(viewer).set_visible(known, True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedseg_napari.core.axes import result_axes
+from embedseg_napari.viewer.camera import units_in
+from embedseg_napari.viewer.file_metadata import axis_labels, axis_scale, axis_units
 from embedseg_napari.viewer.layers import PREVIEW, RESULT
 from embedseg_napari.viewer.result_layers import Frame, is_shown, spatial_frame
 
@@ -61,14 +63,14 @@ def held_out_frame(viewer: Viewer, held_out: Example, trained: TrainedImage | No
         return trained.frame()
     n = held_out.ndim
     axes = "ZYX"[-n:]
-    spacing, unit = held_out.spacing or (1.0,) * n, held_out.unit or "pixel"
-    return _beside(viewer, Frame(axes, tuple(spacing), (0.0,) * n, (unit,) * n, tuple(axes.lower())))
+    scale, units = axis_scale(axes, held_out.spacing), axis_units(axes, held_out.unit)
+    return _beside(viewer, Frame(axes, scale, (0.0,) * n, units, axis_labels(axes)))
 
 
 def _beside(viewer: Viewer, frame: Frame) -> Frame:
     """The frame moved to the right of all that lies in the viewer but previews, so that it covers none of it."""
     layers = [layer for layer in viewer.layers if layer.metadata.get(RESULT) != PREVIEW]
-    extents = [layer.extent.world[:, -2:] for layer in layers]
+    extents = [layer.extent.world[:, -2:] * units_in(layer.units[-2:], frame.units) for layer in layers]
     extents = [extent for extent in extents if np.isfinite(extent).all()]
     if not extents:
         return frame

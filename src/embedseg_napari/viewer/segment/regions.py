@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.camera import in_view
+from embedseg_napari.viewer.camera import in_view, to_pixel, to_world
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,10 +71,9 @@ def rectangle_bounds(
     letters = axes[:-1] if layer.rgb else axes
     places = []
     for vertex in vertices:
-        world = np.asarray(shapes.data_to_world(vertex), float)
-        full = np.asarray(viewer.dims.point, float).copy()
+        world, full = to_world(viewer, shapes, vertex), np.array(viewer.dims.point, float)
         full[len(full) - len(world) :] = world
-        places.append(layer.world_to_data(full[len(full) - layer.ndim :]))
+        places.append(to_pixel(viewer, layer, full))
     # The pixels whose centre lies inside.
     low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
     at = {letter: letters.index(letter) for letter in "YX"}

@@ -10,6 +10,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.units import in_micrometres
 from embedseg_napari.core.tracking.run import tracking
 from embedseg_napari.core.tracking.tracks import TrackedLabels
+from embedseg_napari.jobs.label_files import sized_like
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.viewer.camera import go_to, screen_pixels
 from embedseg_napari.viewer.labelled_images import labelled_part, labels_picture, without_channel
@@ -42,7 +43,7 @@ COLORS = ("#ffd54f", "#4fc3f7")
 
 
 def movie_of(labels: Labels, image: Image | None) -> tuple[Picture, Picture | None]:
-    """The labels of a layer as a time-lapse, and their image; no pixel is read.
+    """The labels of a layer as a time-lapse, and their image, which may tell their pixel size; no pixel is read.
 
     Raises
     ------
@@ -59,7 +60,11 @@ def movie_of(labels: Labels, image: Image | None) -> tuple[Picture, Picture | No
         raise DataError(
             f"{labels.name}: labels of a large image with channels are tracked by embedseg track; give it their file."
         )
-    return picture, None if image is None else labelled_part(image, labels, FRAMES)
+    if image is None:
+        return picture, None
+    shown = labelled_part(image, labels, FRAMES)
+    # As embedseg track does.
+    return sized_like(picture, shown), shown
 
 
 def link_layer(
@@ -180,7 +185,7 @@ class TrackLayers:
         self.marks.data = self._places(self.tracks)[list(rows)]
         if rows:
             # Around an object, and to be seen however small that is on the screen.
-            least = screen_pixels(self.viewer, RING) / abs(self.marks.scale[-1])
+            least = screen_pixels(self.viewer, self.marks, RING)
             self.marks.size = np.maximum(AROUND * self._widths(rows), least)
             self.marks.border_color = list(COLORS[: len(rows)])
             # What was added takes the colour and width of points before.

@@ -71,8 +71,8 @@ class TrackWidget(LabelsPanel):
         self.distance.setRange(0, 1e6)
         self.distance.setSpecialValueText("automatic")
         self.distance.setToolTip(
-            "How far an object moves from frame to frame at most: in micrometres where the layer's units are lengths, "
-            "else in units of its scale; automatic: three times its radius."
+            "How far an object moves from frame to frame at most: in micrometres where the units of the labels, or "
+            "else of their image, are lengths, otherwise in units of their scale; automatic: three times its radius."
         )
         self.gap = WholeNumberBox()
         self.gap.setRange(0, 20)

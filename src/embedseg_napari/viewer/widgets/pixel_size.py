@@ -6,17 +6,28 @@ import re
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Image, Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit
 
 from embedseg_napari.core.axes import check_spacing
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.viewer.file_metadata import PIXEL, TYPED, has_plain_scale, set_pixel_size
-from embedseg_napari.viewer.layers import SEGMENTED, name_axes
+from embedseg_napari.viewer.layers import (
+    ANNOTATION,
+    PART_OF,
+    SEGMENTED,
+    array_of,
+    line_of,
+    name_axes,
+    named_axes,
+)
 from embedseg_napari.viewer.stage import meet
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Layer
+    from collections.abc import Sequence
+
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
 NUMBERS = {"YX": "one number, or two (y, x)", "ZYX": "three numbers (z, y, x)"}
@@ -57,8 +68,7 @@ class VoxelBox(QLineEdit):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.viewer = viewer
-        self.fault = ""
-        """What is wrong with what was typed."""
+        self._fault = ""
         self._layer: Image | None = None
         self._axes = ""
         self.setPlaceholderText("z, y, x, if known")
@@ -70,20 +80,26 @@ class VoxelBox(QLineEdit):
 
     def ask_about(self, layer: Image | None, axes: str) -> bool:
         """Ask about a layer with these axes; False where there is nothing to ask."""
-        if layer is not self._layer:
+        asks = layer is not None and lacks_size(layer, axes)
+        if layer is not self._layer or not asks:
             self.clear()
-            self.fault = ""
+            self._fault = ""
         self._layer, self._axes = layer, axes
-        return layer is not None and lacks_size(layer, axes)
+        return asks
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with what was typed; empty once the layer says its size, as told in another panel."""
+        return self._fault if self._layer is not None and lacks_size(self._layer, self._axes) else ""
 
     def _take(self) -> None:
         layer, axes = self._layer, self._axes
         if layer is None or layer not in self.viewer.layers or len(axes) != layer.ndim:
             return
         try:
-            spacing, self.fault = typed_spacing(self.text(), "ZYX"), ""
+            spacing, self._fault = typed_spacing(self.text(), "ZYX"), ""
         except DataError as error:
-            spacing, self.fault = None, str(error)
+            spacing, self._fault = None, str(error)
         if spacing is not None:
             # Whoever gives the distance of its planes says that they are depth.
             name_axes(layer, axes)
@@ -99,8 +115,8 @@ def resize(viewer: Viewer, layer: Image, axes: str, spacing: tuple[float, ...]) 
     """
     step = viewer.dims.current_step
     layer.metadata = {**layer.metadata, TYPED: True}
-    for other in [one for one in viewer.layers if one == layer or meet(one, layer)]:
-        _resize(other, layer, axes, spacing)
+    for other in _of_one_size(tuple(viewer.layers), layer, axes):
+        _resize(other, _letters(other, layer, axes), spacing)
     viewer.dims.set_current_step(range(len(step)), step)
 
 
@@ -109,17 +125,61 @@ def lacks_size(layer: Image, axes: str) -> bool:
     return not layer.rgb and {"Z", "Y", "X"} <= set(axes) and has_plain_scale(layer)
 
 
-def _resize(layer: Layer, image: Image, axes: str, spacing: tuple[float, ...]) -> None:
-    """Give a layer on an image the size of its voxels where it has none yet; what lies on them stays on them.
+def _of_one_size(layers: Sequence[Layer], image: Layer, axes: str) -> list[Layer]:
+    """An image and the layers that share the size of its voxels.
 
-    Napari aligns layers at their last axes. What was found in the image may lie on a lower resolution of it, and has
-    one pixel that is as thick as all channels.
+    Another image or labels in its place do where they have as many voxels. What was taken from an image or found in it
+    goes with that image, wherever it lies.
     """
-    letters = axes[-layer.ndim :].rjust(layer.ndim)
+    lines = {one: line_of(one, layers) for one in layers}
+    ids = {str(one.unique_id) for one in layers}
+
+    def goes_alone(one: Layer) -> bool:
+        return ids.isdisjoint(lines[one][1:])
+
+    def fits(one: Layer) -> bool:
+        letters = _letters(one, image, axes)
+        if not goes_alone(one) or not _is_sizeless(one, letters) or not meet(one, image):
+            return False
+        # Of a part that a session opened again nobody knows whose it is.
+        is_part = any(PART_OF in each.metadata and goes_alone(each) for each in (one, image))
+        return is_part or not isinstance(one, (Image, Labels)) or _space(one, letters) == _space(image, axes)
+
+    sized = {*lines[image], *(str(one.unique_id) for one in layers if fits(one))}
+    return [one for one in layers if not sized.isdisjoint(lines[one])]
+
+
+def _letters(layer: Layer, image: Layer, axes: str) -> str:
+    """Axes of a layer: those it names, else those of an image on which it lies; napari aligns the two at the last.
+
+    What was found in the image itself may name them as they were taken for before the image was told to be a volume.
+    """
+    is_its = str(image.unique_id) in (layer.metadata.get(SEGMENTED), layer.metadata.get(ANNOTATION))
+    own = "" if is_its else named_axes(layer.axis_labels, layer.ndim)
+    return own or axes[-layer.ndim :].rjust(layer.ndim)
+
+
+def _space(layer: Layer, letters: str) -> dict[str, int]:
+    """Pixels of an Image or Labels layer along its spatial axes."""
+    sizes = zip(letters, array_of(layer).shape, strict=False)
+    return {letter: int(n) for letter, n in sizes if letter in "ZYX"}
+
+
+def _is_sizeless(layer: Layer, letters: str) -> bool:
+    """Whether a layer is a volume, and nothing says how large its voxels are."""
+    places = [letters.find(letter) for letter in "ZYX"]
+    return min(places) >= 0 and all(layer.scale[place] == 1 and str(layer.units[place]) == PIXEL for place in places)
+
+
+def _resize(layer: Layer, letters: str, spacing: tuple[float, ...]) -> None:
+    """Give a layer the size of its voxels where it has none yet; what lies on them stays on them.
+
+    What was found in an image may lie on a lower resolution of it, and has one pixel that is as thick as all channels.
+    """
     places = [letters.find(letter) for letter in "ZYX"]
     if min(places) < 0 or any(str(layer.units[place]) != PIXEL for place in places):
         return
-    if layer.metadata.get(SEGMENTED) != str(image.unique_id) and any(layer.scale[place] != 1 for place in places):
+    if SEGMENTED not in layer.metadata and any(layer.scale[place] != 1 for place in places):
         return
     steps = np.ones(layer.ndim)
     steps[places] = spacing

@@ -11,7 +11,7 @@ from psygnal import Signal
 from embedseg_napari.core.annotation.edits import stroke_pixels
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError
-from embedseg_napari.viewer.camera import leave_3d
+from embedseg_napari.viewer.camera import leave_3d, to_pixel
 from embedseg_napari.viewer.layers import RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 
@@ -149,13 +149,13 @@ class StrokeTool:
         """What napari runs from the press of a button to its release."""
         if event.button != LEFT_BUTTON:
             return
-        points = [np.asarray(layer.world_to_data(event.position), float)]
+        points = [to_pixel(self.layers.viewer, layer, event.position)]
         line, is_outside = self.line, "Shift" in event.modifiers
         yield
         # None where the waiting was ended meanwhile.
         while self.line is not None and self.line is line:
             # Moves in quick succession are left out by the canvas, the release never is.
-            point = np.asarray(layer.world_to_data(event.position), float)
+            point = to_pixel(self.layers.viewer, layer, event.position)
             if event.type != "mouse_move":
                 stroke = replace(self._stroke([*points, point]), is_outside=is_outside)
                 if self.stays:
