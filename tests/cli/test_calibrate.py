@@ -53,3 +53,12 @@ def test_without_openvino_it_says_how_to_have_it(embedseg, own, dataset, monkeyp
     assert ended.status == 1
     assert "Calibrating needs OpenVINO, which is not installed: pip install 'embedseg-napari[fast]'." in ended.err
     assert read_model_config(own).calibration is None
+
+
+def test_a_name_with_a_dot_gets_its_ending_and_is_not_replaced(embedseg, own, dataset, tmp_path) -> None:
+    theirs = tmp_path / "mine.v2.embedseg"
+    theirs.write_text("precious")
+    ended = embedseg("calibrate", own, dataset, "--output", tmp_path / "mine.v2")
+    assert ended.status == 1
+    assert f"{theirs.name}: exists already; move it away" in ended.err
+    assert theirs.read_text() == "precious"

@@ -55,7 +55,7 @@ def test_geojson_has_measurements(embedseg, files) -> None:
         (["export", "labels.tif", "--format", "ctc", "--output", "a.zip"], "choose a folder"),
         (["import", "labels.tif", "--like", "image.tif", "--output", "a.tif"], "annotations are read from"),
         (["import", "old.zip", "--like", "image.tif", "--output", "a.png"], "labels are written as .tif"),
-        (["import", "old.zip", "--like", "image.tif", "--output", "image.tif"], "add --overwrite"),
+        (["import", "old.zip", "--like", "image.tif", "--output", "labels.tif"], "add --overwrite"),
         (["import", "old.zip", "--like", "image.tif", "--output", "a.tif"], "cannot be read as a zip"),
     ],
 )
@@ -70,6 +70,29 @@ def test_bad_input_is_one_sentence_and_writes_nothing(embedseg, files, monkeypat
     assert said in ended.err
     assert len(ended.err.strip().splitlines()) == 1
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("name", ["x.ome.tif", "link.ome.tif"])
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["import", "a.zip", "--like", "x.ome.tif", "--output"],
+        ["export", "labels.tif", "--format", "ome-tiff", "--image", "x.ome.tif", "--output"],
+        ["export", "x.ome.tif", "--format", "ome-tiff", "--output"],
+    ],
+)
+def test_what_is_read_is_never_replaced(embedseg, files, monkeypatch, words, more, name) -> None:
+    folder, _ = files
+    monkeypatch.chdir(folder)
+    assert embedseg("export", "labels.tif", "--format", "imagej", "--output", "a.zip").status == 0
+    (folder / "image.tif").rename("x.ome.tif")
+    (folder / "link.ome.tif").hardlink_to("x.ome.tif")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    ended = embedseg(*words, name, *more)
+    assert (ended.status, "is one of the files that are read" in ended.err) == (1, True)
+    assert "--overwrite" not in ended.err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_large_labels_are_exported_in_parts_and_memory_is_told(embedseg, files, monkeypatch) -> None:

@@ -42,12 +42,13 @@ def calibrate(
     rest; where it falls by more than 0.01, nothing is stored. Take images that the model was not trained on.
     """
     letters, pixel_size = parse_axes(axes), parse_spacing(spacing)
+    from embedseg_napari.core.model.keep import model_path
     from embedseg_napari.core.model.known_models import find_model_file
     from embedseg_napari.jobs.calibrate import calibrate_file, held_out
     from embedseg_napari.jobs.tune import require_changeable
 
     path = find_model_file(model)
-    target = path if output is None else output if output.suffix else output.with_name(f"{output.name}.embedseg")
+    target = path if output is None else model_path(output)
     if target != path and target.exists():
         raise AlreadyExists(f"{target}: exists already; move it away, or choose another --output.")
     require_changeable(target)

@@ -26,6 +26,7 @@ from embedseg_napari.core.exchange.export import (
 )
 from embedseg_napari.core.exchange.planes import Overlaid
 from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.files.names import identity
 from embedseg_napari.core.files.pairing import image_name
 from embedseg_napari.core.files.picture import Picture
 from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
@@ -93,7 +94,7 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
         If `should_stop` returned True; nothing is written then.
     """
     require_format(job.output, job.format)
-    _require_free(job.output, job.overwrite)
+    _require_free(job.output, job.overwrite, job.labels, job.image)
     if job.labels.is_dir() and not is_store(job.labels):
         example = next((f", such as {path}" for path in list_images(job.labels)), "")
         raise DataError(f"{job.labels}: is a folder; export its label images one by one{example}.")
@@ -230,7 +231,7 @@ def import_file(job: ImportJob, should_stop: Callable[[], bool]) -> Generator[An
     """
     if job.output.suffix.lower() not in (".tif", ".tiff"):
         raise DataError(f"{job.output}: labels are written as .tif; choose such a name.")
-    _require_free(job.output, job.overwrite)
+    _require_free(job.output, job.overwrite, job.annotations, job.like)
     like = yield from read_like(job.like, job.axes)
     like = with_axes(like, like.axes)
     if like.axes_guessed and like.array.ndim > 2:
@@ -256,6 +257,8 @@ def import_file(job: ImportJob, should_stop: Callable[[], bool]) -> Generator[An
     return len(ids_of(labels))
 
 
-def _require_free(path: Path, overwrite: bool) -> None:
+def _require_free(path: Path, overwrite: bool, *inputs: Path | None) -> None:
+    if identity(path) in {identity(one) for one in inputs if one is not None} - {None}:
+        raise DataError(f"{path}: is one of the files that are read, and would be replaced; choose another --output.")
     if os.path.lexists(path) and not overwrite:
         raise AlreadyExists(f"{path}: exists already; add --overwrite to replace it, or choose another --output.")

@@ -12,6 +12,7 @@ from embedseg_napari.core.measure.table_files import csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -28,6 +29,9 @@ COLUMNS = (
     "size",
     *(f"{kind}_{a}" for kind in ("center", "centroid") for a in "zyx"),
 )
+
+LONGEST = 1000
+"""Characters that are looked at of the line of names."""
 
 
 def object_table(
@@ -83,6 +87,16 @@ def as_csv(tables: Sequence[Table]) -> str:
     """Write the rows of tables as comma-separated values; what a table has no column for stays empty."""
     columns = [name for name in COLUMNS if any(name in table for table in tables)]
     return csv_text(tables, columns, ".4f")
+
+
+def is_object_table(path: Path) -> bool:
+    """Whether a file is such a table of one image or several, by the names of its columns."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            names = file.readline(LONGEST).rstrip("\n").split(",")
+    except (OSError, UnicodeDecodeError):
+        return False
+    return names == [name for name in COLUMNS if name in names] and {"label", "score", "size", "center_x"} <= {*names}
 
 
 def _sizes_and_centroids(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from embedseg_napari.core.axes import mean_of_channels, to_frames
 from embedseg_napari.core.errors import DataError, ModelError, Stopped
 from embedseg_napari.core.events import Message
+from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.units import in_unit
 from embedseg_napari.core.inference.given_image import ONE_CHANNEL
@@ -107,7 +109,7 @@ def settings_of(model: Model, changes: dict[str, Any]) -> PredictionConfig:
     """
     from embedseg_napari.core.inference.tiling import resolve_tile
 
-    settings = model.config.prediction.changed(changes)
+    settings = model.config.settings_with(**changes)
     resolve_tile(model.config.ndim, settings.tile, settings.tile_overlap, model.config.architecture)
     return settings
 
@@ -126,7 +128,9 @@ def predict(
 
     array, axes = take_channel(job.array, job.axes, job.channel)
     _check_channels(model.config, np.shape(array), axes)
-    bytes_of_maps = int(np.prod(array.shape)) * 4 * (2 * model.config.ndim + 1)
+    # Axes that do not fit are told by the predictor.
+    n_pixels = math.prod(n for n, letter in zip(array.shape, axes, strict=False) if letter != "C")
+    bytes_of_maps = n_pixels * 4 * (2 * model.config.ndim + 1)
     if keep_maps and bytes_of_maps > MOST_MAP_BYTES and "T" in axes:
         keep_maps = False
         yield Message("This time-lapse is too large for moving the thresholds afterwards; its maps are not kept.")
@@ -257,13 +261,15 @@ _cache: dict[tuple[Any, ...], Model] = {}
 
 def cached_model(source: str | Path, device: str) -> Model:
     """Load a model, or return one of those loaded last if it is the same file, unchanged, on the same device."""
-    from embedseg_napari.core.model.known_models import find_model_file
+    from embedseg_napari.core.model.known_models import CHECKPOINTS, find_model_file
+    from embedseg_napari.core.model.legacy import files_beside
     from embedseg_napari.core.model.model import load_model
 
     with _lock:
         path = find_model_file(source)
-        status = path.stat()
-        key = (path, status.st_mtime_ns, status.st_size, device)
+        # Of a checkpoint, these say how images are normalised, and its grid.
+        beside = files_beside(path) if path.suffix.lower() in CHECKPOINTS else ()
+        key = (*((one, version_of(one.resolve())) for one in (path, *beside)), device)
         model = _cache.pop(key) if key in _cache else load_model(path, device=device)
         # The latest is last.
         _cache[key] = model

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from embedseg_napari.core.errors import DataError, EmbedSegWarning
 from embedseg_napari.core.evaluation.matching import (
     IOU_THRESHOLDS,
+    MatchRow,
     lenient_ap,
     match,
     matched_pairs,
@@ -171,3 +172,41 @@ def test_a_binary_mask_is_spoken_of(ndim: int, binary: Callable[[np.ndarray], np
         warnings.simplefilter("error")
         match(labels, labels, [0.5])
         match(labels == 1, labels, [0.5])
+
+
+def test_frames_of_a_time_lapse_are_matched_one_by_one() -> None:
+    true = np.zeros((3, 8, 8), int)
+    true[:, :4, :4] = 1
+    predicted = np.roll(true, 1, axis=-1)
+    predicted[2] = true[2, ::-1]
+    (row,) = match(true, predicted, [0.5], axes="TYX")
+    assert (row.tp, row.fp, row.fn, row.ap) == (2, 1, 1, pytest.approx(2 / 3))
+    frames = [match(*pair, [0.5]) for pair in zip(true, predicted, strict=True)]
+    assert row == MatchRow.pooled([rows[0] for rows in frames])
+    turned = [np.moveaxis(array, 0, 2) for array in (true, predicted)]
+    assert match(*turned, [0.5], axes="yxt") == [row]
+    planes = (true == 1)[:, None]
+    for pair in ((planes, predicted), (planes, (predicted == 1)[:, None])):
+        assert match(*pair, [0.5], axes="TYX") == [row]
+    unknown = np.zeros(true.shape, bool)
+    unknown[2] = True
+    (row,) = match(true, predicted, [0.5], unknown, axes="TYX")
+    assert (row.tp, row.fp, row.fn) == (2, 0, 0)
+    # Three axes of which nothing is said are a volume, and so are those that are called one.
+    assert match(true, predicted, [0.5], planes=False) == match(true, predicted, [0.5], axes="ZYX")
+    assert match(true, predicted, [0.5], axes="ZYX")[0].fn == 1
+
+
+@pytest.mark.parametrize(
+    ("shapes", "axes", "words"),
+    [
+        (((3, 8, 8), (2, 8, 8)), "TYX", "3 frames and the prediction 2"),
+        (((0, 8, 8), (0, 8, 8)), "TYX", "0 frames"),
+        (((3, 8, 8), (3, 8, 8)), "TCYX", "do not fit labels"),
+        (((8, 8), (8, 8)), "TYX", "do not fit labels"),
+        (((3, 8, 8), (3, 8, 8)), "TWX", "unknown letter"),
+    ],
+)
+def test_axes_that_do_not_fit_are_a_sentence(shapes, axes: str, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        match(*(np.zeros(shape, int) for shape in shapes), axes=axes)

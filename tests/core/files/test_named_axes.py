@@ -12,6 +12,7 @@ from embedseg_napari.core.data.pairs import from_arrays
 from embedseg_napari.core.errors import AssumptionWarning, DataError
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.named_axes import as_picture
+from embedseg_napari.core.files.tiff import read_image
 
 
 class Named:
@@ -136,3 +137,61 @@ def test_a_channel_of_one_example_and_its_spacing_can_be_given() -> None:
     (example,) = from_arrays([one], channel=1, spacing=(0.5, 0.5))
     np.testing.assert_array_equal(example.image, one.image[1:])
     assert example.spacing == (0.5, 0.5)
+
+
+@pytest.fixture
+def movie() -> np.ndarray:
+    """Two objects in three frames."""
+    labels = np.zeros((3, 16, 24), np.int32)
+    labels[:, 2:6, 3:9], labels[:, 9:13, 12:20] = 1, 2
+    return labels
+
+
+def test_labels_are_measured_sampled_tracked_and_exported_by_names_and_coordinates(named, movie, rng, tmp_path) -> None:
+    pixels = rng.integers(0, 99, movie.shape, np.uint8)
+    sizes = {"y": 500.0, "x": 250.0}, dict.fromkeys("yx", "nm")
+    labels, image = named(movie.transpose(1, 0, 2), ("y", "time", "x"), *sizes), named(pixels.T, ("x", "y", "t"))
+    found, expected = es.measure(labels, image), es.measure(movie, pixels, "TYX", spacing=(0.5, 0.25))
+    assert list(found) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, err_msg=name)
+    # The coordinates of the image count where the labels have none.
+    other = es.measure(movie, named(pixels, ("t", "y", "x"), *sizes), "TYX")
+    np.testing.assert_allclose(other["area_um2"], expected["area_um2"])
+    # What is given goes before.
+    assert es.measure(labels, axes="YTX")["area_px"].tolist() == [24.0, 32.0] * 3
+    assert es.measure(labels, spacing=(1, 1))["area_um2"].tolist() == [24.0, 32.0] * 3
+    assert es.draw_sample(labels, seed=1) == es.draw_sample(movie, "TYX", seed=1)
+    tracks = es.track(labels, image)
+    assert (tracks.axes, tracks.spacing, tracks.unit) == ("YTX", (500.0, 250.0), "nm")
+    assert tracks.frame.tolist() == [0, 0, 1, 1, 2, 2]
+    assert len(set(tracks.track.tolist())) == 2
+    es.export_labels(named(movie[0].T, ("x", "y"), *sizes), tmp_path / "a.ome.tif", "ome-tiff")
+    written = read_image(tmp_path / "a.ome.tif", labels=True)
+    np.testing.assert_array_equal(written.array, movie[0])
+    assert (written.axes, written.spacing, written.unit) == ("YX", (500.0, 250.0), "nm")
+    planes = named(np.stack([movie[0] == 1, movie[0] == 2]).transpose(0, 2, 1), ("object", "x", "y"))
+    es.export_labels(planes, tmp_path / "a.json", "coco", planes=True)
+    np.testing.assert_array_equal(es.import_labels(tmp_path / "a.json", (16, 24)), movie[0])
+
+
+def test_frames_that_are_named_are_matched_one_by_one(named, movie) -> None:
+    predicted = movie.copy()
+    predicted[2] = 0
+    (row,) = es.match(named(movie.transpose(1, 2, 0), ("y", "x", "t")), predicted.transpose(1, 2, 0), [0.9])
+    assert (row.tp, row.fn) == (4, 2)
+    (row,) = es.match(named(movie, ("t", "y", "x")), named(predicted.T, ("x", "y", "time")), [0.9])
+    assert (row.tp, row.fn) == (4, 2)
+    with pytest.raises(DataError, match="the same for truth and prediction"):
+        es.match(named(movie, ("t", "y", "x")), named(predicted, ("z", "y", "x")))
+
+
+@pytest.mark.parametrize("axes", [None, "TYX"])
+def test_lazy_arrays_with_names_are_read_in_parts(movie, axes) -> None:
+    xarray, dask = pytest.importorskip("xarray"), pytest.importorskip("dask.array")
+    labels = xarray.DataArray(dask.from_array(movie, chunks=(1, 8, 8)), dims=("t", "y", "x"))
+    found, expected = es.measure(labels, labels, axes), es.measure(movie, movie, "TYX")
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, err_msg=name)
+    assert es.draw_sample(labels, axes, seed=1) == es.draw_sample(movie, "TYX", seed=1)
+    assert es.track(labels, axes=axes).frame.tolist() == [0, 0, 1, 1, 2, 2]

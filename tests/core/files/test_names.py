@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.names import dataset_name, from_home, is_device, portable_name
+from embedseg_napari.core.files.names import dataset_name, from_home, identity, is_device, portable_name
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,15 @@ def test_a_relative_folder_has_a_name_too(tmp_path, monkeypatch):
     (tmp_path / "worms" / "train").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "worms" / "train")
     assert dataset_name(".") == "worms"
+
+
+def test_a_file_is_the_same_under_all_its_names(tmp_path):
+    (tmp_path / "a").touch()
+    (tmp_path / "b").touch()
+    (tmp_path / "hard").hardlink_to(tmp_path / "a")
+    (tmp_path / "link").symlink_to("a")
+    (tmp_path / "lost").symlink_to("nowhere")
+    same = identity(tmp_path / "a")
+    assert same == identity(tmp_path / "hard") == identity(tmp_path / "link") == identity(tmp_path / "." / "a")
+    assert same != identity(tmp_path / "b")
+    assert identity(tmp_path / "lost") is identity(tmp_path / "c") is None

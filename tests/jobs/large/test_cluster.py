@@ -15,8 +15,8 @@ import pytest
 from large_steps import blobs, labels_of, write_store
 
 from embedseg_napari.core.errors import ComputeError, DataError, SettingsError, Stopped
-from embedseg_napari.core.model.fingerprint import digest_of
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.jobs.folder.earlier_run import signature
 from embedseg_napari.jobs.large import cluster, work
 from embedseg_napari.jobs.large.run import predict_large as run
 from embedseg_napari.jobs.large.target import target_at
@@ -97,12 +97,12 @@ def test_a_library_that_cannot_be_loaded_is_named(job, monkeypatch):
 def test_a_worker_takes_up_the_run_that_was_begun_in_place_of_the_one_before(job, store, monkeypatch):
     monkeypatch.setattr(work, "_do", lambda folder, record, *_: (folder.token, record))
     target = target_at(store, job.name, None)
-    weights = digest_of(cached_model(job.model, job.device)).hexdigest()
+    known = signature(cached_model(job.model, job.device))
     records = []
     for threshold in (0.5, 0.6):
         drain(run(replace(job, changes={"seed_threshold": threshold}), lambda: bool(target.is_begun)))
         record = target.run.record()
-        asked = (str(target.run_folder), record.token, str(store), job.model, weights, job.device, None, 0)
+        asked = (str(target.run_folder), record.token, str(store), job.model, known, job.device, None, 0)
         assert work.work_remotely(*asked) == (record.token, record)
         records.append(record)
         target.clear()
@@ -118,7 +118,7 @@ def test_a_worker_takes_no_model_that_was_changed_since_the_run_was_started(job,
     drain(run(job, lambda: bool(target.is_begun)))
     asked = (str(target.run_folder), target.run.record().token, str(store), job.model)
     with pytest.raises(DataError, match="was changed since this run was started"):
-        work.work_remotely(*asked, "other weights", job.device, None, 0)
+        work.work_remotely(*asked, "another model", job.device, None, 0)
 
 
 @pytest.mark.thorough

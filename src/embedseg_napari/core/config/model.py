@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Required, Self
+from numbers import Integral
+from typing import Annotated, Any, Literal, Required, Self
 
 from pydantic import Field, JsonValue, model_validator
 from typing_extensions import TypedDict
@@ -110,6 +111,19 @@ class ModelConfig(Settings):
         The paper's network cannot: its first layer joins the outputs of a convolution to the channels themselves.
         """
         return n == self.n_channels or (self.n_channels == 1 and self.architecture == "unet")
+
+    def settings_with(self, **changes: Any) -> PredictionConfig:
+        """The stored settings of prediction with others in place of some; one number of a tile is for every axis.
+
+        Raises
+        ------
+        SettingsError
+            If a setting does not fit.
+        """
+        for name in ("tile", "tile_overlap"):
+            if isinstance(changes.get(name), Integral):
+                changes[name] = (int(changes[name]),) * self.ndim
+        return self.prediction.changed(changes)
 
     @property
     def n_steps(self) -> int | None:

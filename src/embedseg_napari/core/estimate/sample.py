@@ -12,6 +12,7 @@ from pydantic import Field
 
 from embedseg_napari.core.axes import parse_axes, spatial_axes
 from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.files.named_axes import described
 from embedseg_napari.core.measure.blocks import as_array
 from embedseg_napari.core.measure.measurements import measuring
 from embedseg_napari.core.runs import drain, never
@@ -140,6 +141,7 @@ def finding(
     labels: Any, axes: str | None = None, should_stop: Callable[[], bool] = never
 ) -> Generator[PartMeasured, None, Found]:
     """List the objects of a label image, part by part; as in :func:`draw_sample`."""
+    labels, axes, *_ = described(labels, axes)
     array = as_array(labels)
     own = parse_axes(axes or "TZYX"[-len(array.shape) :])
     table = yield from measuring(array, axes=own, should_stop=should_stop)
@@ -175,8 +177,8 @@ def draw_sample(
     labels : array of int, shape (T)(Z)YX
         Label image of any program, 0 is background; Zarr and Dask arrays are read part by part.
     axes : str, optional
-        Its axes, such as ``"TYX"``; without them three axes are ``"ZYX"`` and four ``"TZYX"``. An object of a movie is
-        drawn in a single frame.
+        Its axes, such as ``"TYX"``; without them three axes are ``"ZYX"`` and four ``"TZYX"``, unless an
+        array of xarray names its own. An object of a movie is drawn in a single frame.
     n_objects, n_areas : int
         How many are drawn; all where there are not more.
     seed : int, optional

@@ -10,10 +10,12 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import connected_components
 
+from embedseg_napari.core.axes import parse_axes
 from embedseg_napari.core.data.mask_kinds import are_classes, classes_in, is_single_number
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.planes import spatial_ndim
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
+from embedseg_napari.core.files.named_axes import described
 from embedseg_napari.core.scripts import warn
 from embedseg_napari.core.settings import positive_numbers
 
@@ -63,6 +65,14 @@ class MatchRow:
             ap=tp / (tp + fp + fn) if ap is None else ap,
             pq=summed_iou / (tp + (fp + fn) / 2),
         )
+
+    @classmethod
+    def pooled(cls, rows: Sequence[MatchRow]) -> MatchRow:
+        """Scores of several images together: counts are added up, and the AP is the mean of theirs."""
+        tp, fp, fn = (sum(getattr(row, name) for row in rows) for name in ("tp", "fp", "fn"))
+        # The sum of the pairs' IoU is what PQ was divided out of.
+        summed_iou = sum(row.pq * (row.tp + (row.fp + row.fn) / 2) for row in rows)
+        return cls.of_counts(rows[0].threshold, tp, fp, fn, summed_iou, float(np.mean([row.ap for row in rows])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +189,11 @@ def match(
     iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
     ignore: np.ndarray | None = None,
     planes: bool | None = None,
+    axes: str | None = None,
 ) -> list[MatchRow]:
-    """Match objects one to one and count; the frames of a time-lapse are matched one by one.
+    """Match objects one to one and count.
+
+    With `axes` the frames of a time-lapse are matched one by one; without, three axes are a volume.
 
     Parameters
     ----------
@@ -196,6 +209,9 @@ def match(
         Whether truth and prediction of as many axes are stacks of planes of one object each, and not label volumes.
         Default: told by what they hold, see :func:`spatial_ndim`. Where one has an axis more than the other, that one
         is planes.
+    axes : str, optional
+        Axes of labels and `ignore`, such as ``"TYX"``; planes have one more, in front of the spatial ones. With T
+        counts are of all frames together, and AP is the mean over frames. Arrays of xarray name their own.
 
     Returns
     -------
@@ -205,25 +221,69 @@ def match(
     Raises
     ------
     DataError
-        If the shapes do not fit.
+        If the shapes or axes do not fit.
     """
-    true, predicted = np.asarray(labels_true), np.asarray(labels_pred)
-    are_planes = spatial_ndim(true, predicted, planes) < min(true.ndim, predicted.ndim)
-    rows = match_rows(true, predicted, iou_thresholds, ignore=ignore, planes=are_planes)
-    if are_planes and planes is None and not true.dtype == predicted.dtype == bool:
-        warn(
-            "Truth and prediction hold one number in each plane and were scored as planes of one object each; say so "
-            "with planes=True, or planes=False if they are label volumes."
-        )
-    for array, other, name in ((true, predicted, "The truth"), (predicted, true, "The prediction")):
-        found = classes_in(array, name, planes=are_planes or array.ndim > other.ndim)
-        if found is not None and (are_classes(found) or is_single_number(found)):
-            numbers = "one number" if found.n == 1 else f"{found.n} numbers"
+    parts, planes = _parts(labels_true, labels_pred, ignore, planes, axes)
+    found = []
+    told = set[str]()
+    for true, predicted, hidden in parts:
+        are_planes = spatial_ndim(true, predicted, planes) < min(true.ndim, predicted.ndim)
+        found.append(match_rows(true, predicted, iou_thresholds, ignore=hidden, planes=are_planes))
+        if are_planes and planes is None and not true.dtype == predicted.dtype == bool:
             warn(
-                f"{name}: {found.n_large} separate pieces share {numbers}, and each number counts as one object; of a "
-                "binary mask, number the objects first, for example with skimage.measure.label."
+                "Truth and prediction hold one number in each plane and were scored as planes of one object each; say "
+                "so with planes=True, or planes=False if they are label volumes."
             )
-    return rows
+        for array, other, name in ((true, predicted, "The truth"), (predicted, true, "The prediction")):
+            if name in told:
+                continue
+            numbers = classes_in(array, name, planes=are_planes or array.ndim > other.ndim)
+            if numbers is not None and (are_classes(numbers) or is_single_number(numbers)):
+                told.add(name)
+                words = "one number" if numbers.n == 1 else f"{numbers.n} numbers"
+                warn(
+                    f"{name}: {numbers.n_large} separate pieces share {words}, and each number counts as one object; "
+                    "of a binary mask, number the objects first, for example with skimage.measure.label."
+                )
+    return found[0] if len(found) == 1 else [MatchRow.pooled(rows) for rows in zip(*found, strict=True)]
+
+
+def _parts(
+    labels_true: Any, labels_pred: Any, ignore: Any, planes: bool | None, axes: str | None
+) -> tuple[list[tuple[Any, Any, Any]], bool | None]:
+    """What is matched, frame by frame where there are frames; and whether it is planes, where that is known."""
+    named = [described(array, axes, mask=True)[:2] for array in (labels_true, labels_pred, ignore)]
+    arrays: list[Any] = [None if array is None else np.asarray(array) for array, _ in named]
+    known = named[0][1] or named[1][1]
+    if known is None:
+        return [(arrays[0], arrays[1], arrays[2])], planes
+    known = parse_axes(known)
+    turned: list[Any] = [
+        None if array is None else _turned(array, parse_axes(letters or known), known)
+        for array, (_, letters) in zip(arrays, named, strict=True)
+    ]
+    true, predicted, hidden = turned
+    planes = min(true.ndim, predicted.ndim) > len(known)
+    if "T" not in known:
+        return [(true, predicted, hidden)], planes
+    n_frames = {len(array) for array in (true, predicted, hidden) if array is not None}
+    if len(n_frames) > 1 or n_frames == {0}:
+        raise DataError(
+            f"The truth has {len(true)} frames and the prediction {len(predicted)}; score a prediction against the "
+            "truth of the same time-lapse."
+        )
+    return list(zip(true, predicted, [None] * len(true) if hidden is None else hidden, strict=True)), planes
+
+
+def _turned(array: Any, axes: str, known: str) -> Any:
+    """An array of label images with these axes, or of planes, as (T) (K) (Z)YX; `known` are those of the others."""
+    letters = axes if array.ndim != len(axes) + 1 else "T" * ("T" in axes) + "K" + axes.replace("T", "")
+    if "C" in axes or len(letters) != array.ndim or {*axes} != {*known}:
+        raise DataError(
+            f"Axes {axes!r} do not fit labels of shape {array.shape}; give one letter for each axis, such as TYX, none "
+            "for channels, and the same for truth and prediction."
+        )
+    return array.transpose([letters.index(letter) for letter in "TKZYX" if letter in letters])
 
 
 def match_rows(

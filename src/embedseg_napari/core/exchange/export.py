@@ -25,6 +25,7 @@ from embedseg_napari.core.exchange.meshes import meshes, write_ply, write_stl
 from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
 from embedseg_napari.core.exchange.planes import Overlaid
 from embedseg_napari.core.files.atomic import write_atomically
+from embedseg_napari.core.files.named_axes import described
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import write_labels
 from embedseg_napari.core.files.units import micrometres, normalize_unit
@@ -92,7 +93,8 @@ def export_labels(
         Zip of ROIs for ImageJ and Fiji; GeoJSON for QuPath; surfaces as PLY or STL; COCO JSON; the layout of the cell
         tracking challenge; OME-Zarr 0.5 with its levels; OME-TIFF.
     axes : str, optional
-        Axes of `labels`; without them three axes are ``"ZYX"`` and four ``"TZYX"``.
+        Axes of `labels`; without them three axes are ``"ZYX"`` and four ``"TZYX"``; arrays of xarray name
+        their own, and their coordinates are the pixel size.
     spacing : sequence of float, optional
         Size of a pixel (z, y, x); meshes, CTC and OME-TIFF keep it.
     unit : str, optional
@@ -116,6 +118,7 @@ def export_labels(
     """
     if table is not None and "label" not in table:
         raise DataError("The table does not say which object each row is of (column label); take one of es.measure.")
+    labels, axes, spacing, unit = described(labels, axes, spacing, unit, mask=planes)
     if planes:
         labels, axes = _whole(labels, axes)
     path, array, own = _checked(labels, path, format, axes)

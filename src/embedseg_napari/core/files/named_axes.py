@@ -12,6 +12,8 @@ from embedseg_napari.core.files.picture import Picture
 from embedseg_napari.core.files.units import converted, in_unit, normalize_unit, size
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from embedseg_napari.core.config import ModelConfig
 
 NAMES = {
@@ -44,10 +46,10 @@ def as_picture(array: Any, *, mask: bool = False) -> Picture | None:
     DataError
         If an axis has a name that says nothing, or one that another axis has.
     """
-    dims = getattr(array, "dims", None)
-    if not isinstance(dims, tuple) or not dims or len(dims) != len(getattr(array, "shape", ())):
+    dims = _names(array)
+    if not dims:
         return None
-    pixels = array.data if hasattr(array.data, "transpose") else np.asarray(array)
+    pixels = pixels_of(array)
     if all(str(name) == f"dim_{number}" for number, name in enumerate(dims)):
         # What xarray calls axes that nobody has named.
         return Picture(pixels, "", axes_guessed=True)
@@ -71,6 +73,24 @@ def as_picture(array: Any, *, mask: bool = False) -> Picture | None:
     return Picture(pixels, axes, *_pixel_size([steps[letter] for letter in spatial_axes(axes)]))
 
 
+def pixels_of(array: Any) -> Any:
+    """The pixels of an array that names its axes, perhaps lazy; any other array itself."""
+    if not _names(array):
+        return array
+    return array.data if hasattr(array.data, "transpose") else np.asarray(array)
+
+
+def described(
+    array: Any, axes: str | None, spacing: Sequence[float] | None = None, unit: str | None = None, *, mask: bool = False
+) -> tuple[Any, str | None, Sequence[float] | None, str | None]:
+    """Pixels, axes, pixel size and its unit of an array that may name its axes; what is given goes before."""
+    picture = as_picture(array, mask=mask) if axes is None else None
+    if picture is None:
+        return array, axes, spacing, unit
+    size = (picture.spacing, picture.unit) if spacing is None else (spacing, unit)
+    return picture.array, picture.axes or None, *size
+
+
 def in_unit_of(image: Any, axes: str | None, config: ModelConfig) -> tuple[Any, str | None, tuple[float, ...] | None]:
     """Pixels, axes, and pixel size in the model's unit, of an array that names its axes; of others what is given."""
     picture = as_picture(image) if axes is None else None
@@ -78,6 +98,13 @@ def in_unit_of(image: Any, axes: str | None, config: ModelConfig) -> tuple[Any, 
         return image, axes, None
     size = in_unit(picture.spacing, picture.unit, config.spacing_unit)
     return picture.array, picture.axes or None, size if size is not None and len(size) == config.ndim else None
+
+
+def _names(array: Any) -> tuple[Any, ...]:
+    """What an array calls its axes; empty where it does not say."""
+    dims: Any = getattr(array, "dims", None)
+    is_named = isinstance(dims, tuple) and len(dims) == len(getattr(array, "shape", ()))
+    return tuple(dims) if is_named else ()
 
 
 def _step(array: Any, name: Any) -> tuple[float, str | None] | None:

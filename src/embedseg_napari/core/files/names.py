@@ -42,6 +42,15 @@ def from_home(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))
 
 
+def identity(path: Path) -> tuple[int, int] | None:
+    """Return what a file or folder is under all its names, however spelled or linked; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def is_device(name: str) -> bool:
     """Whether Windows takes a name for that of a device: nothing can be saved under it there."""
     return name.split(".")[0].rstrip(" ").upper() in RESERVED

@@ -13,6 +13,7 @@ import numpy as np
 from embedseg_napari.core.axes import read_part, spatial_axes
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.named_axes import pixels_of
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ def is_lazy(array: Any) -> bool:
 
 def as_array(values: Any) -> Any:
     """What can be sliced as it is, and everything else as an array in memory."""
+    values = pixels_of(values)
     can_be_read = all(hasattr(values, name) for name in ("shape", "dtype", "__getitem__"))
     return values if can_be_read else np.asarray(values)
 

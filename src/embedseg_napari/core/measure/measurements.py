@@ -10,6 +10,7 @@ import numpy as np
 from embedseg_napari.core.axes import check_spacing, guess_axes, ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import DataError, SettingsError, Stopped
+from embedseg_napari.core.files.named_axes import described
 from embedseg_napari.core.files.units import micrometres, normalize_unit
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
@@ -58,7 +59,8 @@ def measure(
     image : array, optional
         Whose brightness is measured, one column for each channel; it may be lazy, too.
     axes : str, optional
-        Axes of `labels`, such as ``"TYX"``; without them three axes are ``"ZYX"`` and four ``"TZYX"``.
+        Axes of `labels`, such as ``"TYX"``; without them three axes are ``"ZYX"`` and four ``"TZYX"``; arrays of
+        xarray name their own, and their coordinates are the pixel size.
     image_axes : str, optional
         Axes of `image`; without them those of the labels, behind one of channels if it has one more.
     spacing : sequence of float, optional
@@ -107,6 +109,8 @@ def measuring(
     unknown = [name for name in columns if name not in FURTHER]
     if unknown:
         raise SettingsError(f"There is no column {unknown[0]!r} to add; choose from {' and '.join(FURTHER)}.")
+    labels, axes, spacing, unit = described(labels, axes, spacing, unit)
+    image, image_axes, spacing, unit = described(image, image_axes, spacing, unit)
     found = labels if isinstance(labels, Segmentation) else None
     array = as_array(labels.labels if found is not None else labels)
     # What is lazy is looked at when it is read; its type is known before.

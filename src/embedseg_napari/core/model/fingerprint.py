@@ -1,11 +1,12 @@
-"""A short number that stands for the weights of a model."""
+"""What tells a model from another: a short number that stands for its weights, and what stands beside them."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.model.model import Model
 
 
@@ -16,3 +17,8 @@ def digest_of(model: Model) -> hashlib.blake2s:
         digest.update(name.encode())
         digest.update(weights.detach().cpu().numpy().tobytes())
     return digest
+
+
+def geometry_of(config: ModelConfig) -> dict[str, Any]:
+    """How images reach the network of a model, and how its output is read."""
+    return config.model_dump(mode="json", include={"architecture", "grid_spacing", "normalization", "reference_scale"})

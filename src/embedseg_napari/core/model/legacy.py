@@ -154,7 +154,7 @@ def read_legacy(path: Path, legacy: LegacyGeometry | None = None) -> tuple[dict[
     order = torch.tensor([*reversed(range(ndim)), *reversed(range(ndim, 2 * ndim))])
     weights["decoders.0.output_conv.weight"] = last[:, order]
     weights["decoders.0.output_conv.bias"] = bias[order]
-    properties_path, normalization_path = _find(path, PROPERTIES), _find(path, NORMALIZATION)
+    properties_path, normalization_path = files_beside(path)
     properties, intensities = _read_json(properties_path, DataProperties), _read_json(normalization_path, Normalization)
     factor = max(1, int(intensities.uniform_ds_factor or 1))
     spacing = legacy.spacing if legacy is not None else _grid(properties, ndim)
@@ -226,6 +226,11 @@ def _read_json(path: Path, kind: type[Original]) -> Original:
         raise ModelError(f"{path}: {error}; repair it or move it away.") from error
     except SettingsError as error:
         raise ModelError(f"{path}: {error} Repair it or move it away.") from error
+
+
+def files_beside(path: Path) -> tuple[Path, Path]:
+    """Where the two JSON files of a checkpoint are, `data_properties.json` first; they need not be there."""
+    return _find(path, PROPERTIES), _find(path, NORMALIZATION)
 
 
 def _find(path: Path, name: str) -> Path:

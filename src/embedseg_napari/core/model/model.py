@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from itertools import islice
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.bar import with_bar
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from embedseg_napari.core.config import ModelConfig, PredictionConfig
+    from embedseg_napari.core.config import ModelConfig
     from embedseg_napari.core.events import PredictionEvent
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.maps import EmbeddingMaps
@@ -135,7 +134,9 @@ class Model:
         """
         require_functions(on_event=on_event, should_stop=should_stop)
         with speaking_python(INSTEAD):
-            settings = self._settings(tta=tta, precision=precision, engine=engine, tile=tile, tile_overlap=tile_overlap)
+            settings = self.config.settings_with(
+                tta=tta, precision=precision, engine=engine, tile=tile, tile_overlap=tile_overlap
+            )
             run = Predictor(self, settings).embed(image, axes, should_stop or never, normalize=normalize)
             return drain(run, tell if on_event is None else on_event)
 
@@ -241,7 +242,7 @@ class Model:
         """
         require_functions(on_event=on_event, should_stop=should_stop)
         with speaking_python(INSTEAD), with_bar(progress, tell if on_event is None else on_event) as listener:
-            settings = self._settings(
+            settings = self.config.settings_with(
                 tta=tta,
                 seed_threshold=seed_threshold,
                 foreground_threshold=foreground_threshold,
@@ -270,13 +271,6 @@ class Model:
                 others=others,
             )
             return drain(run, listener)
-
-    def _settings(self, **given: Any) -> PredictionConfig:
-        """The stored settings, with those that were given in their place."""
-        for name in ("tile", "tile_overlap"):
-            if isinstance(given[name], Integral):
-                given[name] = (int(given[name]),) * self.config.ndim
-        return self.config.prediction.changed(given)
 
     def save(self, path: str | Path, *, half: bool = False, overwrite: bool = True) -> Path:
         """Write the model as one `.embedseg` file.

@@ -11,6 +11,7 @@ from scipy import ndimage
 from embedseg_napari.core.axes import check_spacing, parse_axes, spatial_axes
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.errors import DataError, SettingsError, Stopped
+from embedseg_napari.core.files.named_axes import described
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.measure.blocks import Blocks, as_array, is_lazy
 from embedseg_napari.core.measure.measurements import image_axes_for
@@ -67,7 +68,8 @@ def track(
     image : array, optional
         The image, of the same size and perhaps with channels: its mean brightness is kept for each object.
     axes : str, optional
-        Axes of `labels`; without them three axes are ``"TYX"`` and four ``"TZYX"``.
+        Axes of `labels`; without them three axes are ``"TYX"`` and four ``"TZYX"``; arrays of xarray name
+        their own, and their coordinates are the pixel size.
     image_axes : str, optional
         Axes of `image`, where they are not those of the labels with or without channels.
     spacing : sequence of float, optional
@@ -138,6 +140,8 @@ def tracking(
         raise SettingsError(f"max_distance {max_distance}: how far an object moves is a positive number.")
     if max_gap < 0:
         raise SettingsError(f"max_gap {max_gap}: frames in which an object may be missing are 0 or more.")
+    labels, axes, spacing, unit = described(labels, axes, spacing, unit)
+    image, image_axes, spacing, unit = described(image, image_axes, spacing, unit)
     found = labels if isinstance(labels, Segmentation) else None
     array = as_array(labels.labels if found is not None else labels)
     require_kept_ids(np.zeros(0, array.dtype) if is_lazy(array) else array, "The label image")

@@ -10,7 +10,8 @@ from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
 from embedseg_napari.core.files.tiff import read_image, read_software
-from embedseg_napari.core.model.fingerprint import digest_of
+from embedseg_napari.core.model.fingerprint import digest_of, geometry_of
+from embedseg_napari.core.model.known_models import CHECKPOINTS
 from embedseg_napari.core.runs import never
 from embedseg_napari.jobs.recipe import file_hash, read_recipe
 
@@ -20,11 +21,22 @@ if TYPE_CHECKING:
     from embedseg_napari.core.model.model import Model
 
 
+MADE_HERE = "embedseg-napari, model and settings"
+
+
 def signature(model: Model, *settings: object) -> str:
     """Return what a label image says of its making: the program, and a number that stands for model and settings."""
     digest = digest_of(model)
+    if model.path is not None and model.path.suffix.lower() in CHECKPOINTS:
+        # A checkpoint does not hold it: it is what the files beside it say, which may come and go.
+        digest.update(repr(geometry_of(model.config)).encode())
     digest.update(repr(settings).encode())
-    return f"embedseg-napari, model and settings {digest.hexdigest()}"
+    return f"{MADE_HERE} {digest.hexdigest()}"
+
+
+def is_made_here(path: Path) -> bool:
+    """Whether a run has written a file of pixels, whatever its model and settings were."""
+    return read_software(path).startswith(MADE_HERE)
 
 
 def is_whole(labels: Path, made_by: str) -> bool:

@@ -11,11 +11,14 @@ from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.files.atomic import locked_place
 from embedseg_napari.core.files.formats import left_out
+from embedseg_napari.core.files.names import identity
 from embedseg_napari.core.files.picture import require_file
 from embedseg_napari.core.files.tiff import list_images
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.model.known_models import bundled_names, bundled_path
+from embedseg_napari.jobs.folder.earlier_run import is_made_here
 from embedseg_napari.jobs.folder.map_file import FOLDER as MAPS
+from embedseg_napari.jobs.object_table import is_object_table
 from embedseg_napari.jobs.recipe import predict_words, recipe_of
 
 if TYPE_CHECKING:
@@ -102,25 +105,26 @@ def plan(job: FolderJob) -> list[Output]:
     images = [image for path in job.inputs for image in images_of(path)]
     outputs = [Output(image, job.results / f"{image.stem}.tif") for image in images]
     seen: dict[Path, Path] = {}
-    sources = {image.resolve() for image in images}
+    sources = {identity(image) for image in images} - {None}
     for output in outputs:
         if output.labels in seen:
             raise DataError(
                 f"{seen[output.labels]} and {output.image} would both become {output.labels}; "
                 "give one of them another name, or segment them into different folders."
             )
-        for target, what in ((output.labels, "labels"), (output.maps, "maps")):
-            if target.resolve() in sources and (target == output.labels or job.save_maps):
+        replaced = ((output.labels, "labels"), (output.maps, "maps"))[: 1 + job.save_maps]
+        for target, what in replaced:
+            if identity(target) in sources:
                 raise DataError(
                     f"{target} is an input image and would be replaced by {what}; "
                     "choose another folder for the results."
                 )
         seen[output.labels] = output.image
     targets = [target for output in outputs for target in (output.labels, output.recipe)]
-    if job.save_maps:
-        targets += [output.maps for output in outputs]
-    if job.tables:
-        targets += [output.table for output in outputs] if job.tables == "each" else [job.results / TABLE]
+    # What tells of labels goes with them, also if it is not asked for again.
+    targets += [output.maps for output in outputs if job.save_maps or is_made_here(output.maps)]
+    targets += [output.table for output in outputs if job.tables == "each" or is_object_table(output.table)]
+    targets += [job.results / TABLE] if job.tables == "together" else []
     existing = [target for target in targets if target.exists()]
     if existing and not (job.overwrite or job.resume):
         names = existing[1].name if len(existing) == 2 else f"{len(existing) - 1} more"

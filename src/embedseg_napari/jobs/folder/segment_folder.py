@@ -23,12 +23,12 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder.earlier_run import is_whole, require_same_image, signature
+from embedseg_napari.jobs.folder.earlier_run import is_made_here, is_whole, require_same_image, signature
 from embedseg_napari.jobs.folder.label_frames import LabelFrames
 from embedseg_napari.jobs.folder.map_file import MapFile
 from embedseg_napari.jobs.folder.plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
 from embedseg_napari.jobs.folder.report import FolderReport
-from embedseg_napari.jobs.object_table import as_csv, object_table
+from embedseg_napari.jobs.object_table import as_csv, is_object_table, object_table
 from embedseg_napari.jobs.recipe import file_words, model_words, record
 from embedseg_napari.jobs.segment import ImageStarted, SegmentJob, loaded, predict, settings_of
 
@@ -265,8 +265,10 @@ def _segment_file(
         with alone(job.results, should_stop):
             # Only maps, or the table, were missing of what an earlier run has left.
             is_labelled = job.resume and is_whole(output.labels, labels_by)
-            writes_table = job.tables == "each" and not (is_labelled and output.table.exists())
-            if writes_table and not job.overwrite and output.table.exists():
+            # That of earlier labels would stay beside these.
+            is_outdated = not is_labelled and is_object_table(output.table)
+            writes_table = is_outdated or (job.tables == "each" and not (is_labelled and output.table.exists()))
+            if writes_table and not (job.overwrite or is_outdated) and output.table.exists():
                 raise AlreadyExists(f"{output.table}: exists already, but not its labels; move it away.")
             # What a killed run left damaged is made again.
             overwrite = job.overwrite or (job.resume and read_software(output.labels) == labels_by)
@@ -318,12 +320,25 @@ def _segment_file(
                 )
                 write_text(output.recipe, recipe, overwrite=job.overwrite or job.resume)
             if writes_table:
-                write_text(output.table, as_csv([table]), overwrite=job.overwrite)
+                write_text(output.table, as_csv([table]), overwrite=job.overwrite or is_outdated)
+            have_gone = maps is None and not is_labelled and _take_away_maps(output, job, made_by)
+        if is_outdated and job.tables != "each":
+            yield Message(f"{output.table.name} was of earlier labels; it is written anew.")
+        if have_gone:
+            yield Message(f"{output.maps.parent.name}/{output.maps.name} was of earlier labels; it is deleted.")
         if report is not None:
             # Those of frames are in their file only.
             labels = None if frames is not None else segmentation.labels
             report.add(output, array, axes, labels, score, said)
     return table, segmentation.n_left_out
+
+
+def _take_away_maps(output: Output, job: FolderJob, made_by: str) -> bool:
+    """Delete the maps that an earlier run has left of labels which were made anew; returns whether there were any."""
+    if not is_made_here(output.maps) or (not job.overwrite and read_software(output.maps) == made_by):
+        return False
+    output.maps.unlink()
+    return True
 
 
 def _said_once(run: Generator[Any, None, T], told: set[EngineMessage]) -> Generator[Any, None, T]:

@@ -135,7 +135,7 @@ def resolve(
     from embedseg_napari.core.large.whole_image import measure_whole
 
     settings = settings_for(job, model)
-    if model.config.prediction.changed(job.changes or {}).find_scale:
+    if model.config.settings_with(**job.changes or {}).find_scale:
         yield Message("The model looks for the scale of each image, but not in blocks: every block has the scale 1.")
     shape = region.shape
     precision, words = _precision(model, settings)
@@ -192,7 +192,7 @@ def settings_for(job: LargeJob, model: Model) -> PredictionConfig:
     SettingsError
         If one is none, or the image would have to be resized.
     """
-    settings = model.config.prediction.changed(job.changes or {})
+    settings = model.config.settings_with(**job.changes or {})
     _refuse_scale(model, settings, job)
     if (job.changes or {}).get("tile_overlap") is not None:
         raise SettingsError("In blocks, what tiles see beyond their border is set by --halo; leave out --tile-overlap.")
@@ -262,7 +262,7 @@ def _tile(model: Model, settings: PredictionConfig, margin: tuple[int, ...]) -> 
 
 def decided(job: LargeJob, region: Region, model: Model) -> list[object]:
     """All of a job that decides on its labels, beside the weights; where things lie and who works does not."""
-    settings = model.config.prediction.changed(job.changes or {})
+    settings = model.config.settings_with(**job.changes or {})
     image = (region.array.shape, str(region.array.dtype), region.axes, job.level, region.start, region.stop)
     values: list[object] = [
         image,

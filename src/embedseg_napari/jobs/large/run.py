@@ -14,9 +14,9 @@ from embedseg_napari.core.files.folder_lock import holding, occupied
 from embedseg_napari.core.files.lazy_image import LazyImage
 from embedseg_napari.core.files.zarr_image import missing_words
 from embedseg_napari.core.measure.table_files import write_parts
-from embedseg_napari.core.model.fingerprint import digest_of
 from embedseg_napari.core.model.known_models import find_model_file
 from embedseg_napari.core.wording import count
+from embedseg_napari.jobs.folder.earlier_run import signature
 from embedseg_napari.jobs.large.cluster import workers_beside
 from embedseg_napari.jobs.large.opened import open_image_of, open_model_for
 from embedseg_napari.jobs.large.plan import resolve
@@ -254,8 +254,8 @@ def _work(
     if workers is None or not wanted:
         work = work_here(run, record, region, opened.model, waiting, should_stop)
     else:
-        weights = digest_of(opened.model).hexdigest()
-        work = work_on_cluster(workers, run, record, waiting, weights, job.device, should_stop)
+        known = signature(opened.model)
+        work = work_on_cluster(workers, run, record, waiting, known, job.device, should_stop)
     for done, event in enumerate(work, 1):
         if job.preview and not event.is_background:
             _preview(opened, record, store, event.number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +56,7 @@ def predict_large(
     image : path
         An OME-Zarr, or a TIFF.
     model : str, path or Model
-        A name or a file; a Model must have been loaded from one or saved to one.
+        A name or a file; a Model must be as in the file that it was loaded from or saved to.
     output : path, optional
         New OME-Zarr for the labels; by default they go into the image's own, as ``labels/NAME``.
     name : str
@@ -87,7 +89,7 @@ def predict_large(
     skip_background : bool
         Whether blocks of nothing but background are skipped.
     device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``.
+        ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"mps"``; by default that of a Model.
     on_event : callable, optional
         Called with every event; without it, messages that warn become an EmbedSegWarning.
     should_stop : callable, optional
@@ -109,9 +111,7 @@ def predict_large(
     """
     require_functions(on_event=on_event, should_stop=should_stop)
     with speaking_python(), with_bar(progress, tell if on_event is None else on_event) as listener:
-        source = model if isinstance(model, str | Path) else model.path
-        if source is None:
-            raise SettingsError(f"{shown(model)} has no file that workers could load; save it first: model.save(...).")
+        source, device = _file_of(model, device)
         job = LargeJob(
             image,
             source,
@@ -125,8 +125,8 @@ def predict_large(
             name,
             None if table is None else Path(table),
             overwrite,
-            block if block is None or isinstance(block, int) else tuple(block),
-            (halo,) if isinstance(halo, int) else halo if isinstance(halo, str) else tuple(halo),  # type: ignore[arg-type]
+            _block(block),
+            halo if isinstance(halo, str) else _whole_numbers(halo, "halo"),  # type: ignore[arg-type]
             workers,
             scheduler,
             part,
@@ -134,3 +134,58 @@ def predict_large(
             skip_background,
         )
         return drain(run(job, should_stop or never), listener)
+
+
+def _file_of(model: str | Path | Model, device: str) -> tuple[str | Path, str]:
+    """The file of a model, from which workers load it, and where it runs.
+
+    Raises
+    ------
+    SettingsError
+        If a Model has none, or is not as in its file.
+    """
+    from embedseg_napari.jobs.segment import cached_model
+
+    if isinstance(model, str | Path):
+        return model, device
+    if model.path is None:
+        raise SettingsError(f"{shown(model)} has no file that workers could load; save it first: model.save(...).")
+    device = model.device.type if device == "auto" else device
+    if _known_of(model) != _known_of(cached_model(model.path, device)):
+        raise SettingsError(
+            f"{shown(model)} is not as in its file {model.path}, which workers load; save it first: model.save(...), "
+            "or give the file."
+        )
+    return model.path, device
+
+
+def _known_of(model: Model) -> tuple[object, ...]:
+    """All of a model that decides on labels."""
+    from embedseg_napari.core.model.fingerprint import digest_of, geometry_of
+
+    config = model.config
+    settings = config.model_dump(mode="json", include={"prediction", "object_sizes", "calibration"})
+    return digest_of(model).digest(), geometry_of(config), settings
+
+
+def _block(given: int | Sequence[int] | None) -> int | tuple[int, ...] | None:
+    """Sides of a block; one number stays one, for it is known again by that."""
+    if given is None:
+        return None
+    sides = _whole_numbers(given, "block")
+    return sides[0] if isinstance(given, Integral) else sides
+
+
+def _whole_numbers(given: int | Sequence[int], name: str) -> tuple[int, ...]:
+    """One number of pixels, or several, also those of NumPy.
+
+    Raises
+    ------
+    SettingsError
+        If it is anything else.
+    """
+    sides: Any = [given] if isinstance(given, Integral) else given
+    try:
+        return tuple(operator.index(side) for side in sides)
+    except TypeError as error:
+        raise SettingsError(f"{name} takes whole numbers of pixels, not {shown(given)}.") from error

@@ -110,12 +110,12 @@ def _do(
 
 
 def work_on_cluster(
-    workers: Workers, folder: RunFolder, record: RunRecord, waiting: Waiting, weights: str, device: str,
+    workers: Workers, folder: RunFolder, record: RunRecord, waiting: Waiting, model: str, device: str,
     should_stop: Callable[[], bool],
 ) -> Generator[BlockDone, None, None]:  # fmt: skip
     """Do blocks by workers of Dask, each a process with one model in memory; one task is one block.
 
-    `weights` stands for those of the model, which each worker loads for itself.
+    `model` is the signature of the model, which each worker loads for itself.
 
     Raises
     ------
@@ -131,7 +131,7 @@ def work_on_cluster(
     n = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
     ready = distributed.as_completed(loop=client.loop)
     # The run may have been begun where image and model had other places.
-    known = str(folder.path), folder.token, record.image, record.model, weights, device, workers.threads
+    known = str(folder.path), folder.token, record.image, record.model, model, device, workers.threads
 
     def hand_out() -> None:
         if waiting:
@@ -170,21 +170,21 @@ _held: dict[tuple[Any, ...], Any] = {}
 
 
 def work_remotely(
-    path: str, token: str, image: str, model: str, weights: str, device: str, threads: int | None, number: int
+    path: str, token: str, image: str, model: str, known: str, device: str, threads: int | None, number: int
 ) -> BlockDone:
     """Do a block in a worker, whose first block of a run opens the image."""
     from embedseg_napari.core.large.run_folder import RunFolder
-    from embedseg_napari.core.model.fingerprint import digest_of
     from embedseg_napari.core.runs import never
+    from embedseg_napari.jobs.folder.earlier_run import signature
     from embedseg_napari.jobs.large.target import open_region
 
-    folder, key = RunFolder(Path(path), token), (path, token, image, model, weights, device)
+    folder, key = RunFolder(Path(path), token), (path, token, image, model, known, device)
     if key not in _held:
         _held.clear()
         if not folder.is_there:
             raise folder.gone()
         record, loaded = folder.record(), model_in_worker(model, device, threads)
-        if digest_of(loaded).hexdigest() != weights:
+        if signature(loaded) != known:
             raise DataError(f"{model}: was changed since this run was started; run it again.")
         _held[key] = record, open_region(record, image), loaded
     record, region, loaded = _held[key]
