@@ -198,7 +198,7 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
     spacing, unit = pixel_size(layer.scale, layer.units, axes)
     axes += "C" * is_rgb
     names = tuple(layer.metadata.get(CHANNEL_NAMES, ()))
-    return Picture(array, axes, spacing, unit, names, None, not named)
+    return Picture(array, axes, spacing, unit, names, None, not named, is_colour=is_rgb)
 
 
 def _guessed_axes(what: str, shape: tuple[int, ...], ndim: int | None, n_channels: int) -> str:
