@@ -32,3 +32,13 @@ def test_the_mean_of_grey_colours_is_the_grey_image(tmp_path, dtype):
         np.testing.assert_allclose(mean, grey, rtol=1e-6)
         wanted, seen = (normalize(one[None], NormalizationConfig()) for one in (grey, mean))
         np.testing.assert_allclose(seen, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_the_mean_of_a_single_channel_is_that_channel():
+    grey = np.arange(600, dtype=np.uint8).reshape(1, 20, 30)
+    region = choose_region(grey, "CYX", "mean").read(0, Part((0, 0), (20, 30)))
+    (example,) = from_arrays([(grey, np.ones((20, 30), int))], axes="CYX", channel="mean")
+    # Some models go by the type of the pixels.
+    for mean in (take_channel(grey, "CYX", "mean")[0], region[0], example.image[0]):
+        assert mean.dtype == np.uint8
+        np.testing.assert_array_equal(mean, grey[0])
