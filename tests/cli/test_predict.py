@@ -180,6 +180,13 @@ def test_an_image_in_colour_is_told_which_model_is_for_it(embedseg, tmp_path):
     ended = embedseg("predict", "nuclei-2d", tmp_path / "tissue.tif", "--output", tmp_path / "out")
     assert ended.status == 1
     assert "take the model nuclei-histology-2d" in ended.err
+    ended = embedseg(
+        "predict", "nuclei-histology-2d", tmp_path / "tissue.tif", "--output", tmp_path / "out", "--channel", "mean"
+    )
+    assert ended.status == 1
+    assert "take all of them (leave out --channel)" in ended.err
+    again = embedseg("predict", "nuclei-histology-2d", tmp_path / "tissue.tif", "--output", tmp_path / "out")
+    assert again.status == 0
 
 
 def test_the_mean_of_all_channels(embedseg, draw, trained, tmp_path):

@@ -68,3 +68,13 @@ def test_a_checkpoint_is_loaded_anew_where_a_file_beside_it_came_or_was_changed(
     seen = {(one.config.grid_spacing, one.config.normalization.method) for one in known}
     assert len(seen) == 3
     assert known[1].config == known[3].config != known[2].config == known[4].config
+
+
+def test_the_mean_of_a_single_channel_is_that_channel():
+    grey = np.arange(600, dtype=np.uint8).reshape(1, 20, 30)
+    region = choose_region(grey, "CYX", "mean").read(0, Part((0, 0), (20, 30)))
+    (example,) = from_arrays([(grey, np.ones((20, 30), int))], axes="CYX", channel="mean")
+    # Some models go by the type of the pixels.
+    for mean in (take_channel(grey, "CYX", "mean")[0], region[0], example.image[0]):
+        assert mean.dtype == np.uint8
+        np.testing.assert_array_equal(mean, grey[0])

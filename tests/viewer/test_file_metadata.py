@@ -12,9 +12,10 @@ import pytest
 import tifffile
 from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
+from PIL import Image
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
 from embedseg_napari.viewer import file_metadata
 from embedseg_napari.viewer.file_metadata import axis_units, on_activate, read_header, watch_layers
 from embedseg_napari.viewer.layers import file_of
@@ -43,6 +44,27 @@ def test_a_dropped_tiff_gets_scale_units_axes_and_channel_names(layer_viewer, tm
     np.testing.assert_allclose(layer.scale, [sizes.get(letter, 1) for letter in axes], rtol=1e-6)
     assert [str(unit) for unit in layer.units] == ["micrometer" if letter in "zyx" else "pixel" for letter in axes]
     assert layer.metadata.get("channel_names", []) == names
+
+
+@pytest.mark.parametrize("alpha", ["opaque", "of a glass", "of a hole"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_an_opaque_picture_has_the_colours_that_reading_its_file_gives(layer_viewer, tmp_path, rng, alpha, is_first):
+    colours = rng.integers(0, 256, (40, 50, 4)).astype(np.uint8)
+    colours[..., 3] = 128 if alpha == "of a glass" else 255
+    if alpha == "of a hole":
+        colours[3, 4, 3] = 0
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    if is_first:
+        watch_layers(layer_viewer)
+    (layer,) = layer_viewer.open(str(tmp_path / "a.png"), plugin="napari")
+    seen = layer.thumbnail.copy() if not is_first else None
+    watch_layers(layer_viewer)
+    np.testing.assert_array_equal(layer.data, colours[..., : 3 if alpha == "opaque" else 4])
+    assert layer.rgb
+    if alpha == "opaque":
+        np.testing.assert_array_equal(layer.data, read_image(tmp_path / "a.png").array)
+    if seen is not None:
+        np.testing.assert_array_equal(layer.thumbnail, seen)
 
 
 def test_a_window_shows_the_completed_layer_whole(viewer, tmp_path):

@@ -75,6 +75,17 @@ def test_axes_come_from_the_layer_or_are_guessed(napari_layers):
     assert picture_of(nameless, ndim=2).axes == "TYX"
 
 
+def test_two_planes_are_channels_for_all_panels(napari_layers):
+    two = napari_layers.Image(np.zeros((2, 8, 9)))
+    assert picture_of(two).axes == "CYX"
+    assert picture_of(two).axes_guessed
+    # Of volumes, or beside labels of both planes, they are slices.
+    assert picture_of(two, ndim=3).axes == "ZYX"
+    assert picture_of(napari_layers.Labels(np.zeros((2, 8, 9), int))).axes == "ZYX"
+    assert picture_of(napari_layers.Image(np.zeros((2, 8, 9, 3)), rgb=True)).axes == "ZYXC"
+    assert picture_of(napari_layers.Image(np.zeros((3, 8, 9)))).axes == "ZYX"
+
+
 def test_results_are_made_once_then_updated(viewer):
     image = viewer.add_image(np.zeros((16, 16)), scale=(0.5, 0.5), units=("um", "um"))
     frame = spatial_frame(image, "YX")

@@ -181,6 +181,8 @@ def read_part(array: Any, axes: str, key: Mapping[str, int | slice]) -> np.ndarr
 def mean_of_channels(image: np.ndarray, axis: int = 0, *, keepdims: bool = False) -> np.ndarray:
     """Take the mean of an image's channels, in float32: dim images would lose shades if it were rounded.
 
+    The only channel of a grey image is taken as it is: a model may go by the range of its type.
+
     Parameters
     ----------
     image : ndarray
@@ -190,6 +192,8 @@ def mean_of_channels(image: np.ndarray, axis: int = 0, *, keepdims: bool = False
     keepdims : bool
         Whether an axis of length 1 stays.
     """
+    if image.shape[axis] == 1:
+        return image if keepdims else image.squeeze(axis)
     mean: np.ndarray = image.mean(axis=axis, dtype=np.float32, keepdims=keepdims)
     return mean
 

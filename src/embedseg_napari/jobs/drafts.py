@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embedseg_napari.core.axes import mean_of_channels
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.exchange.export import ANNOTATIONS, import_labels
 from embedseg_napari.core.files.tiff import read_image
@@ -60,14 +59,12 @@ def find_drafts(request: DraftRequest, should_stop: Callable[[], bool]) -> Gener
     found = None
     if request.model is not None:
         from embedseg_napari.core.inference.predictor import Predictor
+        from embedseg_napari.core.model.channels import seeing_channels
         from embedseg_napari.core.model.model import load_model
 
-        model = load_model(request.model, request.device)
-        image = request.image
-        if model.config.n_channels == 1:
-            image = mean_of_channels(image, keepdims=True)
-        predicted = yield from Predictor(model, model.config.prediction).run(image, model.config.axes, should_stop)
-        found = predicted.labels
+        model = seeing_channels(load_model(request.model, request.device), len(request.image))
+        predictor = Predictor(model, model.config.prediction)
+        found = (yield from predictor.run(request.image, model.config.axes, should_stop)).labels
     return draft_queue(labels, request.annotation, found)
 
 

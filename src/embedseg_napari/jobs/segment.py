@@ -127,7 +127,7 @@ def predict(
     from embedseg_napari.core.inference.predictor import Predictor
 
     array, axes = take_channel(job.array, job.axes, job.channel)
-    _check_channels(model.config, np.shape(array), axes)
+    _check_channels(model.config, np.shape(array), axes, _n_left(job, axes))
     # Axes that do not fit are told by the predictor.
     n_pixels = math.prod(n for n, letter in zip(array.shape, axes, strict=False) if letter != "C")
     bytes_of_maps = n_pixels * 4 * (2 * model.config.ndim + 1)
@@ -152,8 +152,16 @@ def predict(
         return (yield from run)
 
 
-def _check_channels(config: ModelConfig, shape: tuple[int, ...], axes: str | None) -> None:
-    """Name the bundled model for images with such channels, where this one is not for them; else the core says it."""
+def _check_channels(config: ModelConfig, shape: tuple[int, ...], axes: str | None, n_left: int) -> None:
+    """Name the bundled model for images with such channels, where this one is not for them; else the core says it.
+
+    Of `n_left` channels, where there are any, only one was taken, or their mean.
+    """
+    if n_left == config.n_channels > 1:
+        raise ModelError(
+            f"The model works on {n_left} channels, and the image has as many, but only one of them or their mean was "
+            "chosen; take all of them (leave out --channel)."
+        )
     n = shape[axes.index("C")] if axes and "C" in axes else config.n_channels
     fitting = (one.name for one in bundled_models() if (one.config().ndim, one.config().n_channels) == (config.ndim, n))
     name = next(fitting, "") if n != config.n_channels else ""

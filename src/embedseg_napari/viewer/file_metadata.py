@@ -18,6 +18,7 @@ import tifffile
 
 from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.formats import PICTURES
 from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.files.ngff import read_ngff
 from embedseg_napari.core.files.picture import TIFF
@@ -129,8 +130,8 @@ def on_activate(_: Any) -> None:
 def complete(layer: Layer) -> bool:
     """Give an Image or Labels layer what its file says and the layer does not; True if its size changed.
 
-    Scale and units are left alone where somebody (another reader, the user) has set them, axis labels likewise. Each
-    layer is looked at once.
+    Scale and units are left alone where somebody (another reader, the user) has set them, axis labels likewise. An
+    alpha channel that changes nothing is left out. Each layer is looked at once.
     """
     from napari.layers import Image, Labels
 
@@ -138,6 +139,8 @@ def complete(layer: Layer) -> bool:
         return False
     _completed.add(layer.unique_id)
     path = layer.source.path
+    if path is not None and Path(path).suffix.lower() in PICTURES:
+        _leave_out_alpha(layer)
     try:
         header = None if path is None else _header_of(Path(path), tuple(array_of(layer).shape))
     except (DataError, OSError) as error:
@@ -162,6 +165,16 @@ def complete(layer: Layer) -> bool:
     spacing = header.spacing[-len(spatial_axes(axes)) :]
     set_pixel_size(layer, axis_scale(letters, spacing), axis_units(letters, header.unit))
     return True
+
+
+def _leave_out_alpha(layer: Layer) -> None:
+    """Take the alpha channel from colours that are opaque, as reading their file does; they look as before."""
+    colours = layer.data
+    if not getattr(layer, "rgb", False) or not isinstance(colours, np.ndarray) or colours.shape[-1] != 4:
+        return
+    opaque = np.iinfo(colours.dtype).max if np.issubdtype(colours.dtype, np.integer) else 1
+    if (colours[..., 3] == opaque).all():
+        layer.data = np.ascontiguousarray(colours[..., :3])
 
 
 def _path_of_labels(layer: Layer) -> str | None:

@@ -220,7 +220,7 @@ def picture_of(layer: Layer, ndim: int | None = None, n_channels: int = 1, stack
     spacing, unit = pixel_size(layer.scale, layer.units, axes)
     axes += "C" * is_rgb
     names = tuple(layer.metadata.get(CHANNEL_NAMES, ()))
-    return Picture(array, axes, spacing, unit, names, None, not named)
+    return Picture(array, axes, spacing, unit, names, None, not named, is_colour=is_rgb)
 
 
 def _guessed_axes(what: str, shape: tuple[int, ...], ndim: int | None, n_channels: int) -> str:
@@ -230,6 +230,9 @@ def _guessed_axes(what: str, shape: tuple[int, ...], ndim: int | None, n_channel
         raise DataError(f"{what}, and at most {most} can be used; right-click the layer and split its stack.")
     if not n_channels:
         return {2: "YX", 3: "TYX" if ndim == 2 else "ZYX", 4: "TZYX"}[len(shape)]
+    if ndim is None and len(shape) == 3 and shape[0] == 2:
+        # Two planes are hardly a volume; see `unknown_axis`.
+        ndim = 2
     try:
         return guess_axes(shape, ndim, n_channels)
     except DataError:

@@ -313,6 +313,13 @@ def test_what_is_odd_comes_before_what_was_tried() -> None:
     assert (told.action, told.changes) == ("Use scale 2.8", {"scale": 2.8})
 
 
+def test_a_model_that_saw_all_channels_is_to_be_given_all() -> None:
+    told = Suggestion({}, 0.61, 0.03, "tissue", of_all_channels=True).advice()
+    assert told.text.endswith(": try tissue with all channels.")
+    assert (told.action, told.model) == ("Try tissue", "tissue")
+    assert Suggestion({}, 0.61, 0.03, "cells").advice().text.endswith(": try cells.")
+
+
 def test_advice_is_the_same_during_a_run_and_after_it(nuclei_model: Model) -> None:
     image = nuclei((160, 160), diameter=20, seed=1).image.astype(np.float32)
     large = resize(image, (720, 720), order=1).astype(np.float32)
@@ -337,6 +344,7 @@ def test_a_colour_image_seen_as_grey_is_given_to_a_model_that_takes_colours(shar
         *_, told = see_and_advise(job)
         assert isinstance(told, Advice)
         assert told.model == "nuclei-histology-2d", path
+        assert told.text.endswith("try nuclei-histology-2d with all channels.")
         at_once = [event for event in jobs.segment(replace(job, advise=True), never) if isinstance(event, Advice)]
         assert [advice.model for advice in at_once] == [told.model]
 

@@ -6,6 +6,8 @@ import os
 
 import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 from session_steps import reopened
 
 from embedseg_napari.core.annotation.annotation import Annotation
@@ -43,6 +45,21 @@ def test_images_of_many_kinds_are_copied(session, rng, shape, axes, stored_axes,
     assert session.load_annotation("other").labels.shape == spatial
     session.save_annotation("other", Annotation(np.ones(spatial, np.int32)))
     assert session.annotated_images({})[0][0].example().ndim == len(spatial) == len(stored_axes.replace("C", ""))
+
+
+@pytest.mark.parametrize("ending", ["tif", "png"])
+def test_what_is_in_colour_is_remembered_as_such(session, tmp_path, rng, ending):
+    path, colours = tmp_path / f"tissue.{ending}", rng.integers(0, 256, (20, 21, 3)).astype(np.uint8)
+    if ending == "tif":
+        tifffile.imwrite(path, colours, photometric="rgb")
+    else:
+        Image.fromarray(colours).save(path)
+    session.add_image("tissue", read_image(path))
+    session.add_image("dyes", Picture(np.moveaxis(colours, -1, 0), "CYX"))
+    with reopened(session) as again:
+        assert (again.image("tissue").source is None) == (ending == "png")
+        assert again.load_image("tissue").is_colour
+        assert not again.load_image("dyes").is_colour
 
 
 def test_image_file_is_remembered_not_copied(session, tmp_path, rng):

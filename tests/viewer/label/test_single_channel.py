@@ -33,3 +33,9 @@ def test_one_channel_is_an_image_of_its_own_in_the_same_place(layer_viewer, is_r
     assert single_channel(layer_viewer, layer, 2) is again
     other = layer_viewer.add_image(planes[1], name="cells channel 0", axis_labels=("y", "x"))
     assert single_channel(layer_viewer, layer, 0) is not other
+
+
+def test_two_planes_without_names_are_channels_here_as_in_the_segment_panel(layer_viewer):
+    planes = np.random.default_rng(0).random((2, 20, 30))
+    layer = layer_viewer.add_image(planes, name="cells")
+    np.testing.assert_array_equal(single_channel(layer_viewer, layer, 1).data, planes[1])

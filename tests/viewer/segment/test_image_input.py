@@ -155,6 +155,22 @@ def test_an_image_in_colour_after_a_grey_one_is_segmented_by_its_brightness(view
     assert "choose one here, or their mean" in panel.status.text()
 
 
+@pytest.mark.parametrize(
+    ("n_channels", "words"),
+    [
+        (3, "all 3 channels of the image; choose all"),
+        (2, "on 3 channels, the image has 2; choose another image or mod"),
+    ],
+)
+def test_a_model_of_several_channels_says_how_many_the_image_has(viewer, panel, n_channels, words):
+    panel.model.choose_named("nuclei-histology-2d")
+    viewer.add_image(np.zeros((n_channels, 24, 24)), axis_labels=("c", "y", "x"))
+    panel.image.channel.setCurrentIndex(panel.image.channel.findData(0))
+    assert words in panel.status.text()
+    panel.image.channel.setCurrentIndex(panel.image.channel.findData("all"))
+    assert panel.run_button.isEnabled() == (n_channels == 3)
+
+
 def test_a_time_lapse_of_volumes_is_not_asked_for_a_second_time_axis(viewer, panel, fake, tiny_model_file):
     panel.model.choose(tiny_model_file)
     viewer.add_image(np.zeros((2, 3, 24, 24)), name="film", axis_labels=("t", "z", "y", "x"))

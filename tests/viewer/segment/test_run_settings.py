@@ -7,9 +7,13 @@ import pytest
 from qtpy.QtWidgets import QFileDialog
 from segment_steps import PANEL, finish, settle
 
+from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.core.model.model import load_model
+from embedseg_napari.core.model.model_file import write_model_file
+from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.viewer.last_used import LastUsed
+from embedseg_napari.viewer.model_list import models
 
 
 def test_a_panel_begins_where_the_person_left_off(viewer, open_panel, fake, qtbot):
@@ -112,3 +116,66 @@ def test_a_model_of_few_labels_looks_for_the_scale_of_other_images_only(viewer, 
     panel.settings.find_scale.click()
     panel.image.layer_box.choose(other)
     assert panel.settings.find_scale.isChecked()
+
+
+def choose(panel, layer):
+    panel.image.layer_box.choose(layer)
+    return panel.model.path.stem
+
+
+@pytest.fixture
+def tissue(viewer):
+    return viewer.add_image(np.full((24, 24, 3), 230, np.uint8), name="tissue", rgb=True)
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 24), (2, 24, 24), (3, 5, 24, 24)])
+def test_a_model_of_colours_that_nobody_asked_for_goes_with_them(viewer, tissue, open_panel, shape):
+    panel = open_panel(PANEL)
+    names = ("c", "z", "y", "x") if len(shape) == 4 else ("c", "y", "x")
+    dyes, wanted = viewer.add_image(np.zeros(shape), axis_labels=names), "nuclei-3d" if len(shape) == 4 else "nuclei-2d"
+    assert choose(panel, tissue) == "nuclei-histology-2d"
+    panel.settings.keep()
+    assert choose(panel, dyes) == wanted
+    assert panel.image.wanted_channel() == 0
+    choose(panel, tissue)
+    viewer.window.remove_dock_widget(panel)
+    # The next day.
+    viewer.layers.remove(tissue)
+    panel = open_panel(PANEL)
+    assert panel.model.path.stem == wanted
+    assert panel.run_button.isEnabled() or len(shape) == 4
+    panel.model.choose_named("nuclei-histology-2d")
+    assert choose(panel, dyes) == "nuclei-histology-2d"
+
+
+def test_planes_that_are_asked_about_are_no_colours(viewer, tissue, open_panel):
+    panel = open_panel(PANEL)
+    assert choose(panel, tissue) == "nuclei-histology-2d"
+    assert choose(panel, viewer.add_image(np.zeros((3, 24, 24)))) == "nuclei-2d"
+    buttons = panel.image.question.buttons
+    assert buttons["C"].text() == "Channels, segmented with nuclei-2d"
+    assert buttons["T"].text() == "Time, segmented with nuclei-2d"
+    buttons["C"].click()
+    assert panel.model.path.stem == "nuclei-2d"
+    assert panel.run_button.isEnabled()
+
+
+def test_ones_own_model_of_several_channels_stays(viewer, open_panel, tmp_path):
+    path = tmp_path / "own.embedseg"
+    write_model_file(path, BranchedERFNet(2, 3).state_dict(), ModelConfig(n_channels=3))
+    models.remember(path, is_wanted=False)
+    LastUsed("segment").keep(model=str(path))
+    viewer.add_image(np.zeros((3, 24, 24)), axis_labels=("c", "y", "x"))
+    panel = open_panel(PANEL)
+    assert panel.model.path == path
+    assert panel.image.wanted_channel() == "all"
+    assert panel.run_button.isEnabled()
+
+
+def test_colours_that_can_be_seen_through_are_not_given_to_a_model_of_three(viewer, open_panel):
+    colours = np.full((24, 24, 4), 230, np.uint8)
+    colours[:3, :3, 3] = 9
+    viewer.add_image(colours, rgb=True)
+    panel = open_panel(PANEL)
+    assert panel.model.path.stem == "nuclei-2d"
+    assert panel.run_button.isEnabled()

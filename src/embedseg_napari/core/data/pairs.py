@@ -363,8 +363,7 @@ def _axes_beside_mask(shape: tuple[int, ...], mask: Picture, where: str) -> str:
 def _pick_channel(image: np.ndarray, channel: OneChannel | None, where: str, is_colour: bool) -> np.ndarray:
     """Take one channel, or refuse colour pictures (channels last) that hold nothing but grey."""
     if channel == "mean":
-        # The only one is taken as it is, as prediction does.
-        return image if len(image) == 1 else mean_of_channels(image, keepdims=True)
+        return mean_of_channels(image, keepdims=True)
     if channel is not None:
         if not hasattr(channel, "__index__"):
             raise DataError(f"Channel {channel!r} is no whole number and not 'mean'; channels are counted from 0.")

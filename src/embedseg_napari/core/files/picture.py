@@ -53,6 +53,8 @@ class Picture:
     """Seconds between two time points, where the file says so."""
     part_of: PartOf | None = None
     """Where it was cut out of a larger image."""
+    is_colour: bool = False
+    """Whether its channels are red, green and blue, and perhaps alpha."""
 
 
 def same_pixels(one: Any, other: Any) -> bool:

@@ -140,7 +140,8 @@ def read_image(
         names = ()
     spacing = spacing_along(metadata.steps, axes, stored or axes, array.ndim)
     unit = metadata.unit if spacing else None
-    return Picture(array, axes, spacing, unit, names, path, not axes, metadata.interval)
+    is_colour = pixels.is_colour and axes.endswith("C")
+    return Picture(array, axes, spacing, unit, names, path, not axes, metadata.interval, is_colour=is_colour)
 
 
 def _with_letters(path: Path, pixels: Pixels, tell: Callable[[str], None] | None) -> tuple[np.ndarray, str]:

@@ -61,13 +61,15 @@ class Suggestion:
     certainty_now: float
     model: str = ""
     """Name of another model, bundled or of one's own; empty for the one that was used."""
+    of_all_channels: bool = False
+    """Whether that model saw all channels of the image, not those that were segmented."""
 
     def advice(self, before: str = "") -> Advice:
         """Words for it, after a sentence on what was found."""
         now, then = (f"{100 * part:.0f} %" for part in (self.certainty_now, self.certainty))
         if self.model:
             seen = f"The model {self.model} is surer of what it finds: {then} of it instead of {now}"
-            remedy, action = f"try {self.model}", f"Try {self.model}"
+            remedy, action = f"try {self.model}" + " with all channels" * self.of_all_channels, f"Try {self.model}"
         elif "scale" in self.changes:
             scale = f"{self.changes['scale']:.2g}"
             seen = f"At the scale {scale} the model is surer of what it finds: {then} of it instead of {now}"
@@ -251,20 +253,24 @@ def suggest(
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]
     whole = [trial for trial in tried if trial.wholeness >= WHOLE_OBJECTS]
     best = max([now, *whole], key=lambda trial: trial.certainty)
-    better, name = max(
+    better, name, n_channels = max(
         (
-            (_best_of(other, image, ready, window, model.config, should_stop, every_channel), name)
+            (
+                _best_of(other, image, ready, window, model.config, should_stop, every_channel),
+                name,
+                other.config.n_channels,
+            )
             for name, other in (others if best.certainty * CLEARLY_OTHER < 1 else ())
         ),
-        key=lambda pair: pair[0].certainty,
-        default=(None, ""),
+        key=lambda found: found[0].certainty,
+        default=(None, "", 0),
     )
     if (
         better is not None
         and better.certainty >= max(LEAST_OF_OTHER, CLEARLY_OTHER * best.certainty)
         and better.wholeness >= WHOLE_OBJECTS
     ):
-        return Suggestion({}, better.certainty, now.certainty, name)
+        return Suggestion({}, better.certainty, now.certainty, name, n_channels != len(image))
     if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty) or best.wholeness < WHOLE_OBJECTS:
         if not now.n_objects:
             return Unknown(None, steps)

@@ -6,6 +6,11 @@ from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.architectures import build_network
 
 
+def seeing_channels(model: Model, n: int) -> Model:
+    """A model for images of `n` channels, as a training that starts from it takes it; itself if it cannot see them."""
+    return with_channels(model, n) if model.config.takes_channels(n) else model
+
+
 def with_channels(model: Model, n: int) -> Model:
     """The model itself, or one for images of `n` channels that gives for their mean what the model gives for one.
 

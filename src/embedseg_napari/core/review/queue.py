@@ -212,15 +212,12 @@ def find_doubts(
     from embedseg_napari.core.evaluation.before_after import FOUND
     from embedseg_napari.core.evaluation.held_out import held_out_ious
     from embedseg_napari.core.inference.predictor import Predictor
-    from embedseg_napari.core.model.channels import with_channels
+    from embedseg_napari.core.model.channels import seeing_channels
     from embedseg_napari.core.model.model import load_model
     from embedseg_napari.core.review.doubt import rank_doubt
     from embedseg_napari.core.review.views import disagreeing_views
 
-    model = load_model(model_path, device)
-    if model.config.takes_channels(len(image)):
-        # As a training that starts from it takes it.
-        model = with_channels(model, len(image))
+    model = seeing_channels(load_model(model_path, device), len(image))
     axes = model.config.axes
     # Annotated objects have said how large objects are.
     settings = model.config.prediction.model_copy(update={"find_scale": False})

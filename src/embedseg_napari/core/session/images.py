@@ -58,6 +58,7 @@ def add_picture(folder: Path, picture: Picture, name: str, key: str) -> SessionI
             "key": key,
             "source": source,
             "part_of": _kept(picture.part_of),
+            "is_colour": picture.is_colour,
         }
     )
     if source is None:
@@ -128,7 +129,15 @@ def read_picture(folder: Path, image: SessionImage) -> Picture:
             f"was {image.dtype} of shape {image.shape} when it was added; put the old file back."
         )
     part = None if image.part_of is None else PartOf(Path(image.part_of.store), image.part_of.start)
-    return replace(picture, axes=image.axes, spacing=image.spacing, unit=image.unit, axes_guessed=False, part_of=part)
+    return replace(
+        picture,
+        axes=image.axes,
+        spacing=image.spacing,
+        unit=image.unit,
+        axes_guessed=False,
+        part_of=part,
+        is_colour=image.is_colour,
+    )
 
 
 def _kept(part: PartOf | None) -> SessionPart | None:

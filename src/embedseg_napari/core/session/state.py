@@ -68,6 +68,8 @@ class SessionImage(Settings):
     """None for an image that the session folder holds itself."""
     part_of: SessionPart | None = None
     """None for a whole image, and of older versions."""
+    is_colour: bool = False
+    """Whether its channels are red, green and blue, and perhaps alpha; False of older versions."""
 
     @model_validator(mode="after")
     def _axes_agree(self) -> Self:

@@ -263,12 +263,15 @@ class SessionNavigator:
 
     def _open(self, name: str) -> Any:
         picture = self.autosave.pictures.get(name) or self._session().load_image(name)
-        array, lead, n = to_frame(picture), int("C" in picture.axes), len(spatial_axes(picture.axes))
+        array, n = to_frame(picture), len(spatial_axes(picture.axes))
+        is_rgb = picture.is_colour and len(array) in (3, 4)
+        # Colours are none of a layer's own axes.
+        lead = int("C" in picture.axes and not is_rgb)
         axes = "C" * lead + "ZYX"[-n:]
         layer = self.viewer.add_image(
-            array if lead else array[0],
+            np.moveaxis(array, 0, -1) if is_rgb else array if lead else array[0],
             name=name,
-            rgb=False,
+            rgb=is_rgb,
             axis_labels=axis_labels(axes),
             scale=axis_scale(axes, picture.spacing),
             units=axis_units(axes, picture.unit),

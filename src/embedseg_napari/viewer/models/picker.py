@@ -69,6 +69,12 @@ class ModelPicker(QWidget):
         index = self.box.currentIndex()
         return self._known[index].path if 0 <= index < len(self._known) else None
 
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the chosen model comes with the plugin."""
+        index = self.box.currentIndex()
+        return 0 <= index < len(self._known) and self._known[index].is_bundled
+
     def choose(self, path: str | Path) -> None:
         """Add a file to the list and choose it; of a checkpoint of the original, a copy that is imported.
 

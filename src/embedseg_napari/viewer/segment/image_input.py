@@ -13,6 +13,7 @@ from superqt.utils import signals_blocked
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
+from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.layers import array_of, lazily, name_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import followed_frame
 from embedseg_napari.viewer.segment.regions import RECTANGLE, VIEW, WHOLE, Selection, rectangle_bounds, view_bounds
@@ -107,6 +108,13 @@ class ImageInput(QWidget):
         """The chosen layer."""
         return self.layer_box.layer()
 
+    def choose(self, layer: napari.layers.Layer, channel: Channel = "all") -> None:
+        """Choose a layer that is listed, and a channel of it or their mean; by default those that the model takes."""
+        self.layer_box.choose(layer)
+        index = self.channel.findData(channel)
+        if layer == self.layer and channel != "all" and index >= 0:
+            self.channel.setCurrentIndex(index)
+
     def set_model(self, config: ModelConfig | None, *, is_chosen: bool = False) -> None:
         """Guess the axes for a model, unless the user wrote them.
 
@@ -196,14 +204,12 @@ class ImageInput(QWidget):
                 return self.axes, f"The model works in 2D; {remedy}, or choose a 3D model."
             if n_space < ndim:
                 return self.axes, "The model works in 3D; one axis must be Z, or choose a 2D model."
-            n = self._n_channels()
-            if self.model.n_channels != n:
-                wanted = self.model.n_channels
+            wanted, n = self.model.n_channels, self._length("C")
+            if wanted != self._n_channels():
+                if wanted == n:
+                    return self.channel, f"The model works on all {n} channels of the image; choose all here."
                 remedy = "choose one here, or their mean" if wanted == 1 else "choose another image or model"
-                return (
-                    self.channel,
-                    f"The model works on {wanted} channel{'s'[: wanted > 1]}, the image has {n}; {remedy}.",
-                )
+                return self.channel, f"The model works on {count(wanted, 'channel')}, the image has {n}; {remedy}."
         if self.voxel.fault:
             return self.voxel, self.voxel.fault
         if self.region.currentText() == RECTANGLE and self.shapes_box.layer() is None:

@@ -102,11 +102,20 @@ class RunSettings(QObject):
         except DataError:
             # The panel says what is wrong with it.
             return
-        if not picture.axes_guessed or layer.rgb or array_of(layer).ndim == 2:
-            is_one = layer.rgb or "C" not in picture.axes
-            n_channels = 3 if layer.rgb and _is_light(layer) else 1 if is_one else None
-            sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
-            self.model.suggest(3 if sizes.get("Z", 1) > 1 else 2, n_channels)
+        sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
+        ndim = 3 if sizes.get("Z", 1) > 1 else 2
+        n_channels: int | None = 1
+        if picture.axes_guessed and not layer.rgb and array_of(layer).ndim > 2:
+            # What its planes are is asked, and the answer takes the model; only one for colours goes before.
+            if self.model.config is None or not self.model.is_bundled:
+                return
+            ndim = self.model.config.ndim
+        elif layer.rgb and sizes["C"] == 3 and _is_light(layer):
+            n_channels = 3
+        elif not layer.rgb and "C" in sizes and not self.model.is_bundled:
+            # What one's own model is for is not known.
+            n_channels = None
+        self.model.suggest(ndim, n_channels)
 
     def fitting(self, letter: str) -> str:
         """Name of the model that fits a stack whose planes are depth, time or channels."""

@@ -36,6 +36,7 @@ from embedseg_napari.viewer.widgets.scroll import FittingScroll
 if TYPE_CHECKING:
     import napari
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.events import Advice
     from embedseg_napari.viewer.segment.results import Result
     from embedseg_napari.viewer.stage import Scene
@@ -152,11 +153,11 @@ class SegmentWidget(DockPanel):
         self.viewer.layers.events.removed.connect(self._take_removed)
         self.viewer.layers.selection.events.active.connect(self._follow_selection)
 
-    def take_over(self, model: Path, layer: napari.layers.Layer | None) -> None:
-        """Choose a model that was trained just now, and the image layer that it learned from if that is still there."""
+    def take_over(self, model: Path, layer: napari.layers.Layer | None, channel: Channel = "all") -> None:
+        """Choose a model that was trained just now, and the image layer and channel that it learned from, if there."""
         self.model.choose(model)
         if layer is not None:
-            self.image.layer_box.choose(layer)
+            self.image.choose(layer, channel)
             # The model knows the objects of that image as large as they are.
             self.settings.scale_for(layer, self.settings.scale.value())
 

@@ -97,7 +97,7 @@ class PairRow(QFrame):
             layer_box.changed.connect(self._on_layers)
         self.stack.currentTextChanged.connect(self._name_planes)
         self.voxel.given.connect(self._on_layers)
-        self.channel.currentIndexChanged.connect(lambda _: self.changed.emit())
+        self.channel.currentIndexChanged.connect(self._name_channels)
         self.remove.clicked.connect(lambda _: self.removed.emit())
         self._pixels = PixelChanges(self._on_edit)
         self._shapes: Shapes | None = None
@@ -170,6 +170,13 @@ class PairRow(QFrame):
         assert image is not None
         axes = labelled_picture(image, self.labels.layer()).axes
         name_axes(image, axes.replace("Z", "T") if stack == FRAMES else axes.replace("T", "Z"))
+
+    def _name_channels(self, *_: object) -> None:
+        """Let the image remember that it has channels, where one of them is chosen, or their mean."""
+        image = self.image.layer()
+        if image is not None and self._channel() is not None:
+            name_axes(image, labelled_picture(image, self.labels.layer()).axes)
+        self.changed.emit()
 
     def pair(self) -> ArrayPair:
         """The arrays of the chosen layers.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.jobs.recipe import Recipe
     from embedseg_napari.jobs.saved_training import SavedTraining
     from embedseg_napari.viewer.preview.preview import TrainingView
@@ -46,6 +47,8 @@ class TrainingPanel(DockPanel):
         self.saved: SavedTraining | None = None
         self.trained_on: Layer | None = None
         """The image layer that the last training learned from, or the first of them."""
+        self.trained_channel: Channel = "all"
+        """The channel of that image that it saw."""
         self.settings = TrainingSettings()
         self.output = OutputPlace()
         self.recipe = RecipeButtons(self.make_recipe)
@@ -181,7 +184,7 @@ class TrainingPanel(DockPanel):
         if self.saved is None or self.saved.path is None:
             return
         panel: Any = self.open_beside("EmbedSeg: Segment")
-        panel.take_over(self.saved.path, self.trained_on)
+        panel.take_over(self.saved.path, self.trained_on, self.trained_channel)
         if self.trained_on is not None and self.trained_on in self.viewer.layers:
             # Whoever painted or reviewed was led into a corner of it.
             show_whole(self.viewer, self.trained_on)

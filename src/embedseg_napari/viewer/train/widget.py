@@ -260,6 +260,8 @@ class TrainWidget(TrainingPanel):
         self.preview.begin(request.config, learns_from_layers=request.folder is None, findings=self.check.findings)
         self._learned = self._learned_from()
         self.trained_on = self.pairs.rows[0].image.layer() if request.pairs else None
+        channel = request.pairs[0].channel if request.pairs else None
+        self.trained_channel = "all" if channel is None else channel
         self.job = TrainingJob(request, preview=self.preview.view.example)
         self.progress.begin(request.output.stem)
         self.tabs.setCurrentIndex(1)

@@ -9,7 +9,6 @@ import numpy as np
 from psygnal import Signal
 
 from embedseg_napari.core.annotation.click import MOST_SEEN, Surroundings, latest_objects, maps_serve, sizes_of
-from embedseg_napari.core.axes import mean_of_channels
 from embedseg_napari.core.config.limits import SCALES
 from embedseg_napari.core.data.statistics import ALIKE, scale_to_known
 from embedseg_napari.core.session.images import to_frame
@@ -130,11 +129,11 @@ class ClickMaps:
 
         def run(should_stop: Callable[[], bool]) -> Generator[Any, None, EmbeddingMaps]:
             from embedseg_napari.core.inference.predictor import Predictor
+            from embedseg_napari.core.model.channels import seeing_channels
             from embedseg_napari.core.model.model import load_model
 
-            loaded, frame = load_model(source.model, device), to_frame(picture)
-            if loaded.config.n_channels == 1:
-                frame = mean_of_channels(frame, keepdims=True)
+            frame = to_frame(picture)
+            loaded = seeing_channels(load_model(source.model, device), len(frame))
             settings = loaded.config.prediction.model_copy(update={"scale": source.scale, "find_scale": False})
             return (yield from Predictor(loaded, settings).embed(frame, loaded.config.axes, should_stop))
 
