@@ -56,6 +56,25 @@ def test_replaces_nothing_unasked(tmp_path, name):
     assert mine.read_text() == "mine"
 
 
+@pytest.mark.usefixtures("small")
+def test_a_stop_keeps_the_model_so_far_and_scores_nothing(tmp_path):
+    lines = []
+
+    def has_begun():
+        return any("%  step" in line for line in lines)
+
+    assert demo.run(tmp_path, minutes=0.1, report=lines.append, should_stop=has_begun) == {}
+    assert (tmp_path / "nuclei.embedseg").is_file()
+    assert not (tmp_path / "overview.png").exists()
+    assert list((tmp_path / "segmented").iterdir()) == []
+
+
+@pytest.mark.usefixtures("small")
+def test_a_stop_before_the_first_step_saves_nothing(tmp_path):
+    assert demo.run(tmp_path, minutes=0.1, should_stop=lambda: True) == {}
+    assert not (tmp_path / "nuclei.embedseg").exists()
+
+
 def test_picture_tells_right_from_wrong():
     truth = np.zeros((20, 40), np.int32)
     truth[5:15, 5:15] = 1

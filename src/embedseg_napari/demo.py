@@ -19,6 +19,7 @@ from embedseg_napari.core.evaluation.matching import matched_pairs, overlaps
 from embedseg_napari.core.events import EpochFinished, Message, StepFinished, TrainingStarted
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
+from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +47,12 @@ TRUE = np.array([0.3, 0.75, 1.0])
 
 
 def run(
-    folder: str | Path, minutes: float = 2.0, report: Callable[[str], None] | None = None, *, overwrite: bool = False
+    folder: str | Path,
+    minutes: float = 2.0,
+    report: Callable[[str], None] | None = None,
+    *,
+    overwrite: bool = False,
+    should_stop: Callable[[], bool] = never,
 ) -> dict[str, float]:
     """Train a small model from scratch on generated nuclei and compare it with thresholding.
 
@@ -61,12 +67,14 @@ def run(
         Called with each line of the story; without it the demonstration is silent.
     overwrite : bool
         Whether files of these names, such as those of an earlier demonstration, may be replaced.
+    should_stop : callable
+        Looked at between steps and images; when it returns True the story ends with the model so far.
 
     Returns
     -------
     dict
         Mean AP at IoU 0.5 over the held-out images: ``"otsu"`` (Otsu's threshold and connected components) and
-        ``"embedseg"``.
+        ``"embedseg"``. Empty where it was stopped.
 
     Raises
     ------
@@ -95,15 +103,20 @@ def run(
             output=folder / MODEL,
             overwrite=overwrite,
             on_event=_Progress(say),
+            should_stop=should_stop,
             progress=False,
         )
-    assert result.path is not None
-    say(f"Saved the model as {result.path}.")
+    if result.path is not None:
+        say(f"Saved the model as {result.path}.")
+    if result.path is None or result.stopped:
+        return {}
 
     model = es.load_model(result.path)
     scores: dict[str, list[float]] = {"otsu": [], "embedseg": []}
     rows = []
     for name in held_out:
+        if should_stop():
+            return {}
         picture = read_image(folder / "held-out" / "images" / name)
         truth = read_image(folder / "held-out" / "masks" / name).array
         simple = threshold_and_components(picture.array)

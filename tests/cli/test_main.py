@@ -105,7 +105,12 @@ def test_debugging_shows_the_traceback(monkeypatch):
 def test_demo_gets_its_folder_and_minutes(embedseg, monkeypatch, tmp_path):
     demo = pytest.importorskip("embedseg_napari.demo")
     called = {}
-    monkeypatch.setattr(demo, "run", lambda folder, minutes, **_: called.update(folder=folder, minutes=minutes))
+
+    def run(folder, minutes, **_):
+        called.update(folder=folder, minutes=minutes)
+        return {"embedseg": 1.0}
+
+    monkeypatch.setattr(demo, "run", run)
     assert embedseg("demo", tmp_path / "here", "--minutes", 0.5).status == 0
     assert called == {"folder": tmp_path / "here", "minutes": 0.5}
 

@@ -177,6 +177,7 @@ def test_a_stop_ends_a_pause(request_):
     ("error", "words"),
     [
         (RuntimeError("CUDA out of memory"), "ran out of memory"),
+        (MemoryError(), "ran out of memory"),
         (DataError("a.ome.zarr: is no longer there."), "a.ome"),
     ],
 )
@@ -201,6 +202,28 @@ def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch, error, word
     assert words in message
 
 
+@pytest.mark.parametrize("error", [MemoryError(), KeyError("x"), OSError("the disk is gone")])
+def test_a_failure_of_any_kind_while_scoring_keeps_the_state_last_saved(blobs, request_, monkeypatch, error):
+    from dataclasses import replace
+
+    from embedseg_napari.core.training import run as core_run
+    from embedseg_napari.core.training.validation import HeldOutValidator
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(core_run, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(HeldOutValidator, "score", fail)
+    image, labels = blobs(2, 14, 96)
+    pair = pair_from_layers(Image(image, name="cells"), Labels(labels))
+    events, saved = drain(TrainingJob(replace(request_, pairs=(pair,))).run(lambda: False))
+    assert saved.stopped
+    assert saved.steps >= 2
+    assert saved.path.exists()
+    [message] = [event.text for event in events if isinstance(event, Message) and "failed" in event.text]
+    assert (str(error) or "MemoryError") in message
+
+
 def test_what_failed_is_said_where_nothing_of_it_can_be_used(request_, monkeypatch):
     from embedseg_napari.core.training import run as core_run
 
@@ -222,14 +245,17 @@ def test_what_failed_is_said_where_nothing_of_it_can_be_used(request_, monkeypat
         drain(TrainingJob(request_).run(lambda: False))
 
 
-def test_a_failure_before_anything_was_saved_is_an_error(request_, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "kind"), [(RuntimeError("CUDA out of memory"), ComputeError), (KeyError("out of memory"), KeyError)]
+)
+def test_a_failure_before_anything_was_saved_is_an_error(request_, monkeypatch, error, kind):
     from embedseg_napari.core.training import run as core_run
 
     def fail(self, *arguments):
-        raise RuntimeError("CUDA out of memory")
+        raise error
 
     monkeypatch.setattr(core_run.CropSampler, "cut", fail)
-    with pytest.raises(ComputeError, match="out of memory"):
+    with pytest.raises(kind, match="out of memory"):
         drain(TrainingJob(request_).run(lambda: False))
     # The name stays free.
     assert not request_.output.exists()

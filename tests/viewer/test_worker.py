@@ -199,23 +199,33 @@ def test_a_closed_panel_hears_nothing_more(qtbot):
     assert not listener.ends
 
 
-def test_an_error_while_showing_an_event_is_told(qtbot):
-    shown = []
+@pytest.mark.parametrize("times", [1, 5])
+def test_an_error_while_showing_events_is_told_once_and_ends_nothing(qtbot, times):
+    shown, seen, results, ends = [], [], [], []
     notification_manager.notification_ready.connect(shown.append)
 
     def broken(event):
-        raise ValueError("cannot be shown")
+        seen.append(event.text)
+        if len(seen) <= times:
+            raise ValueError("cannot be shown")
 
     def run(should_stop):
-        yield Message("x")
+        for i in range(5):
+            yield Message(str(i))
+        # Events reach the viewer in its own time; what they led to must be seen here.
+        has_shown.wait(20)
+        return "stopped" if should_stop() else "done"
 
-    ends = []
+    has_shown = threading.Event()
     try:
-        run_in_background(run, on_event=broken, on_finished=lambda: ends.append(1))
+        run_in_background(run, on_event=broken, on_result=results.append, on_finished=lambda: ends.append(1))
+        qtbot.waitUntil(lambda: len(seen) == 5, timeout=20_000)
+        has_shown.set()
         qtbot.waitUntil(lambda: bool(ends), timeout=20_000)
     finally:
         notification_manager.notification_ready.disconnect(shown.append)
-    assert any("cannot be shown" in notice.message for notice in shown)
+    assert results == ["done"]
+    assert len([notice for notice in shown if "cannot be shown" in notice.message]) == 1
 
 
 def test_our_own_errors_are_shown_as_they_are(qtbot):

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from embedseg_napari.cli.console import say
+from embedseg_napari.cli.console import complain, say
+from embedseg_napari.cli.failures import StopRequest
 from embedseg_napari.cli.options import require_writable
 
 
@@ -24,4 +25,9 @@ def demo(
     require_writable(folder, "folder")
     from embedseg_napari import demo as sample
 
-    sample.run(folder, minutes=minutes, report=say, overwrite=overwrite)
+    request = StopRequest()
+    with request.listening("Stopping; press Ctrl-C again to end at once."):
+        scores = sample.run(folder, minutes=minutes, report=say, overwrite=overwrite, should_stop=request)
+    if not scores:
+        complain("Stopped before the end; nothing was scored.")
+        raise typer.Exit(request.status)

@@ -159,8 +159,10 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 
 def sentence(error: Exception) -> str:
-    """One sentence for an error; with EMBEDSEG_DEBUG its traceback before it."""
-    return ("".join(traceback.format_exception(error)) if debugging() else "") + " ".join(_words(error).split())
+    """One sentence for an error, and its notes; with EMBEDSEG_DEBUG its traceback before it."""
+    # Notes hold commands, whose spaces count.
+    words = " ".join([" ".join(_words(error).split()), *getattr(error, "__notes__", ())])
+    return ("".join(traceback.format_exception(error)) if debugging() else "") + words
 
 
 def _words(error: Exception) -> str:
@@ -173,7 +175,7 @@ def _words(error: Exception) -> str:
         todo = "; raise the limit (ulimit -n)" if error.errno in (errno.EMFILE, errno.ENFILE) else ""
         return f"Error: {where}{error.strerror or error}{todo}."
     if _is_out_of_memory(error):
-        return "Error: Not enough memory; use smaller images, a smaller --tile, or a larger machine."
+        return "Error: Not enough memory; close other programs, use smaller images, or a larger machine."
     return (
         f"Error: Unexpected {type(error).__name__}: {error}. This is a fault of the program; "
         "please report it with what EMBEDSEG_DEBUG=1 shows."

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
+    from embedseg_napari.core.training.trainer import Trainer
 
 LONGEST_SETTINGS = 1 << 20
 """Bytes of a settings file."""
@@ -198,7 +199,7 @@ def train(
     progress = TrainingProgress(shown=not no_progress)
     with request.listening("Stopping after this step; press Ctrl-C again to end at once."):
         with progress.showing(), _heard(progress, tensorboard) as hear:
-            result = drain(trainer.run(request), hear)
+            result = _trained(trainer, request, hear)
             request.work_is_done()
         # A stop that came too late to shorten the training has nothing to resume.
         if result.stopped and not result.model.config.training.get("steps"):
@@ -209,10 +210,29 @@ def train(
     if elsewhere:
         complain(f"Warning: {elsewhere}")
     if result.stopped:
-        complain(f"Stopped before the end; the model so far is saved. To go on: {_resume_command()}")
+        complain(f"Stopped before the end; the model so far is saved. {_how_to_go_on(folder, path)}")
         raise typer.Exit(request.status)
     if elsewhere:
         raise typer.Exit(1)
+
+
+def _trained(trainer: Trainer, request: StopRequest, hear: Callable[[TrainingEvent], None]) -> TrainingResult:
+    """Train; an error says how to go on where a checkpoint was written before it."""
+    from embedseg_napari.core.events import CheckpointSaved
+
+    is_saved = False
+
+    def note(event: TrainingEvent) -> None:
+        nonlocal is_saved
+        is_saved |= isinstance(event, CheckpointSaved)
+        hear(event)
+
+    try:
+        return drain(trainer.run(request), note)
+    except Exception as error:
+        if is_saved:
+            error.add_note(f"To go on with what was saved: {_resume_command()}")
+        raise
 
 
 def _measuring(shown: bool) -> Callable[[str, float], None]:
@@ -351,6 +371,12 @@ def _report(result: TrainingResult, run_folder: Path) -> None:
     say(f"Model: {result.path}")
     say(f"Run folder: {run_folder}")
     say(f"Segment images with: embedseg predict {shlex.quote(str(result.path))} IMAGES... --output DIR")
+
+
+def _how_to_go_on(run_folder: Path, model: Path) -> str:
+    if (run_folder / CHECKPOINT).exists():
+        return f"To go on: {_resume_command()}"
+    return f"There is no checkpoint to resume; another training can start from it: --from {shlex.quote(str(model))}"
 
 
 def _resume_command() -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.training.result import TrainingResult
     from embedseg_napari.jobs.training_pairs import ArrayPair
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,14 @@ class TrainingRequest:
         memory = None if self.config.memory is None else 1e9 * self.config.memory
         disk = FromDisk(memory, self.config.center, kept_in, watch)
         return read_dataset(self.folder, label, axes=self.axes, spacing=self.spacing, disk=disk, tell=tell)
+
+    def reads_same(self, other: TrainingRequest) -> bool:
+        """Whether what is read of a folder is the same for another request; layers may have changed."""
+        return self.folder is not None and self._source() == other._source()
+
+    def _source(self) -> tuple[object, ...]:
+        config = self.config
+        return self.folder, self.axes, self.spacing, config.ignore_label, config.memory, config.center
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +191,23 @@ class TrainingJob:
             ).run(should_stop, is_pausing)  # fmt: skip
             try:
                 result = yield from self._told_once(run, resume)
-            except EmbedSegError as error:
+            except Exception as error:
+                # Whatever it was: what took hours to learn is on the disk.
                 if not (self.run_folder / STATE).exists():
                     remove_run_folder(self.run_folder)
                     raise
+                if not isinstance(error, EmbedSegError):
+                    logger.error("Training failed", exc_info=error)
+                # What the training held in memory may be what the rescue lacks.
+                traceback.clear_frames(error.__traceback__)
                 rescue = Trainer(config, training, validation, start, self.run_folder, device="cpu", resume=True)
                 try:
                     result = rescue.last_saved()
-                except EmbedSegError:
+                except Exception:  # noqa: BLE001
                     # Why it failed says more than why what is left of it cannot be used.
                     raise error from None
-                yield Message(f"Training failed, and the state last saved became the model: {error}", "warning")
+                why = str(error) or type(error).__name__
+                yield Message(f"Training failed, and the state last saved became the model: {why}", "warning")
                 break
             if not (result.stopped and is_pausing() and not should_stop()):
                 break

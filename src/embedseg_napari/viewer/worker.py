@@ -74,6 +74,8 @@ class BackgroundRun(QObject):
         self._go_on.set()
         self._state = RunState.IDLE
         self._is_over = False
+        self._told: set[str] = set()
+        """Errors that were shown."""
 
     @property
     def state(self) -> RunState:
@@ -158,12 +160,14 @@ class BackgroundRun(QObject):
             self._guarded(self._on_error, error)
 
     def _guarded(self, callback: Callable[[Any], None], value: Any) -> None:
-        """An error while showing something must neither end the run nor be lost."""
+        """An error while showing something must neither end the run nor be lost; it may come with every event."""
         try:
             callback(value)
         except Exception as error:  # noqa: BLE001 (told to the user, whatever it is)
-            self._stop.set()
-            report_error(error)
+            words = f"{type(error).__name__}: {error}"
+            if words not in self._told:
+                self._told.add(words)
+                report_error(error)
 
     def _give_up(self) -> None:
         if self.is_active:
@@ -319,7 +323,7 @@ def report_error(error: Exception) -> None:
         show_error(str(error))
         return
     notice = ErrorNotification(error)
-    notice.message = f"Unexpected error: {error or type(error).__name__}. Please report it with the details."
+    notice.message = f"Unexpected error: {str(error) or type(error).__name__}. Please report it with the details."
     notification_manager.dispatch(notice)
 
 

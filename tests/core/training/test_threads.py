@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
+from embedseg_napari.core.training import threads
 from embedseg_napari.core.training.threads import ThreadTuner
 
 
 @pytest.fixture(autouse=True)
-def four_threads():
+def four_threads(monkeypatch):
+    # Those of other tests may still be at work.
+    monkeypatch.setattr(threads, "_TUNERS", threads._Tuners())
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     yield
@@ -81,3 +86,33 @@ def test_a_core_is_left_to_what_the_program_does_beside_the_training():
     machine.used.clear()
     machine.work(40)
     assert machine.share(4, len(machine.used)) > 0.9
+
+
+@pytest.mark.parametrize("first_ends_first", [True, False])
+def test_a_training_that_begins_beside_another_has_the_threads_of_the_process(first_ends_first):
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        first = one.submit(Machine, {4: 0.4, 2: 0.1, 1: 0.3}).result()
+        one.submit(first.work, 30).result()
+        assert one.submit(torch.get_num_threads).result() == 2
+        second = other.submit(Machine, {4: 0.1, 2: 0.4, 1: 0.5}).result()
+        other.submit(second.work, 1).result()
+        assert set(second.used) == {4}
+        assert one.submit(torch.get_num_threads).result() == 2
+        ends = [(one, first), (other, second)]
+        for executor, machine in ends if first_ends_first else ends[::-1]:
+            executor.submit(machine.tuner.restore).result()
+        seen = [executor.submit(torch.get_num_threads).result() for executor in (one, other)]
+    # Nothing is left behind, for these threads or for others.
+    assert seen == [4, 4]
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == 4
+
+
+def test_a_training_by_epochs_beside_another_computes_as_if_alone():
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        first = one.submit(Machine, {4: 0.4, 2: 0.1, 1: 0.3}).result()
+        one.submit(first.work, 30).result()
+        second = other.submit(Machine, {4: 0.1, 2: 0.4, 1: 0.5}, False).result()
+        other.submit(second.work, 1).result()
+        assert set(second.used) == {4}
+        one.submit(first.tuner.restore).result()

@@ -146,6 +146,20 @@ def test_labels_that_changed_are_told_when_resuming(blobs, tmp_path):
     assert "such as a" in resumed_words([unknown, moved, painted(blobs, name="c")], tmp_path, epochs=6).text
 
 
+@pytest.mark.parametrize("is_corrected", [False, True])
+def test_scores_against_other_labels_are_not_to_be_beaten_when_resuming(blobs, tmp_path, is_corrected):
+    training, held_out = painted(blobs), painted(blobs, name="held out")
+    drain(Trainer(settings(epochs=1), [training], [held_out], run_folder=tmp_path).run())
+    state = json.loads((tmp_path / "state.json").read_text())
+    # As no network scores.
+    state.update(record=[1.0], best_score=1.0)
+    (tmp_path / "state.json").write_text(json.dumps(state))
+    now = painted(blobs, ids=[1, 2], name="held out") if is_corrected else held_out
+    result = drain(Trainer(settings(epochs=2), [training], [now], run_folder=tmp_path, resume=True).run())
+    assert result.history[1].is_best is is_corrected
+    assert result.best_score == (result.history[1].ap_mean if is_corrected else 1.0)
+
+
 def test_the_run_of_an_older_version_knows_no_labels(blobs, tmp_path):
     drain(Trainer(settings(), [painted(blobs)], [], run_folder=tmp_path).run())
     content = json.loads((tmp_path / "state.json").read_text())

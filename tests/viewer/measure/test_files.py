@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
 
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.viewer.layers import FOUND, RESULT, WHOLE_OF
+from embedseg_napari.viewer.measure import files
 
 WAIT = 60_000
 
@@ -59,3 +61,52 @@ def test_without_such_layers_the_labels_are_exported(viewer, crossing, qtbot, tm
     features = json.loads((tmp_path / "a.geojson").read_text())["features"]
     areas = {one["properties"]["label"]: one["properties"]["measurements"]["area_um2"] for one in features}
     assert areas == {1: 4 * 26 * 0.25, 2: 20 * 4 * 0.25}
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Let exports wait before they read anything, until this is set."""
+    go_on, write = threading.Event(), files.export_labels
+
+    def wait_and_write(*words, **settings):
+        go_on.wait(WAIT / 1000)
+        write(*words, **settings)
+
+    monkeypatch.setattr(files, "export_labels", wait_and_write)
+    yield go_on
+    go_on.set()
+
+
+@pytest.mark.parametrize("kind", ["ome-tiff", "geojson"])
+def test_what_is_painted_while_objects_are_exported_is_not_in_the_file(viewer, crossing, qtbot, tmp_path, held, kind):
+    path = tmp_path / {"ome-tiff": "a.ome.tif", "geojson": "a.geojson"}[kind]
+    before = viewer.layers["worms labels"].data.copy()
+    crossing.files.write_objects(path, kind)
+    for layer in viewer.layers:
+        layer.data[:3, 20:] = 7
+    held.set()
+    qtbot.waitUntil(lambda: not crossing.files.is_busy, timeout=WAIT)
+    if kind == "ome-tiff":
+        np.testing.assert_array_equal(read_image(path, labels=True).array, before)
+    else:
+        assert {one["properties"]["label"] for one in json.loads(path.read_text())["features"]} == {1, 2}
+
+
+def test_what_writes_objects_waits_for_what_is_being_written(viewer, open_panel, blobs, qtbot, tmp_path):
+    viewer.add_labels(blobs(3)[1], name="objects", axis_labels="zyx")
+    panel = open_panel("EmbedSeg: Measure")
+    buttons = (panel.files.export, panel.files.surfaces)
+    (tmp_path / "a folder.ome.tif").mkdir()
+    for begin in (
+        lambda: panel.files.write_objects(tmp_path / "a.ome.tif", "ome-tiff"),
+        # Ends with an error.
+        lambda: panel.files.write_objects(tmp_path / "a folder.ome.tif", "ome-tiff"),
+        panel.files.make_surfaces,
+    ):
+        assert all(one.isEnabled() for one in buttons)
+        begin()
+        assert not any(one.isEnabled() for one in buttons)
+        # Another layer that is chosen changes nothing.
+        panel._show_state()
+        assert not any(one.isEnabled() for one in buttons)
+        qtbot.waitUntil(lambda: all(one.isEnabled() for one in buttons), timeout=WAIT)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import uuid4
@@ -179,6 +179,30 @@ def _parse(text: str) -> tuple[TrainingState, str]:
     # The curve becomes part of the model.
     ModelConfig.parse({"history": [asdict(row) for row in state.history]})
     return state, file
+
+
+def taken_up(now: TrainingState, before: TrainingState) -> tuple[TrainingState, str]:
+    """The state to go on from, with the settings and images of now; and a sentence on labels that changed.
+
+    Where what is held out has other labels, or is seen in other parts, as an image is that is now read from the disk,
+    scores say nothing about those before, and their record begins anew.
+
+    Raises
+    ------
+    DataError, SettingsError
+        As :func:`check_same_run`.
+    """
+    check_same_run(now, before)
+    changes = {name: getattr(now, name) for name in ("settings", "data", "validation", "labels")}
+    if _held_out(now) != _held_out(before):
+        changes |= {"best_score": None, "record": None}
+    return replace(before, **changes), changed_labels(now, before)
+
+
+def _held_out(state: TrainingState) -> list[tuple[Named, str]]:
+    """The images to validate on, which follow the others, and what tells their labels."""
+    images, labels = state.validation or [], state.labels or []
+    return list(zip(images, labels[len(state.data) - len(images) :], strict=False))
 
 
 def changed_labels(now: TrainingState, before: TrainingState) -> str:

@@ -97,7 +97,7 @@ class Optimization:
             self.losses.put(step, losses)
             known = self.losses.take()
             self.optimizer.step()
-        except RuntimeError as error:
+        except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
                 raise ComputeError(
                     "The device ran out of memory; turn on low_memory, or take a smaller crop or batch "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -28,10 +27,9 @@ from embedseg_napari.core.runs import unheard
 from embedseg_napari.core.training.blending import SHARES, scored_examples
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
-    changed_labels,
-    check_same_run,
     load_checkpoint,
     save_checkpoint,
+    taken_up,
 )
 from embedseg_napari.core.training.crops.ahead import BatchesAhead
 from embedseg_napari.core.training.crops.sampler import CropSampler
@@ -153,13 +151,10 @@ class TrainingRun:
         if loaded is None:
             return Message(f"Nothing to resume in {self.run_folder}; training starts from the beginning.", "warning")
         state, tensors = loaded
-        check_same_run(self.state, state)
-        changed = changed_labels(self.state, state)
+        self.state, changed = taken_up(self.state, state)
         if state.start is None:
             # An older version's run, which does not tell: what it did not start from must not be mixed in.
             self.start_from = None
-        kept = {name: getattr(self.state, name) for name in ("settings", "data", "validation", "labels")}
-        self.state = dataclasses.replace(state, **kept)
         before, self.plan = self.plan, self.plan.resumed(state)
         self.model_config = self.plan.model_config
         self.data.normalization = self.model_config.normalization
@@ -169,7 +164,7 @@ class TrainingRun:
             self.batches = self._make_batches()
         self.clock.before = state.seconds
         self.optimization.load_state_dict(tensors, state.step)
-        self.best = tensors["best"]
+        self.best = {} if self.state.record is None else tensors["best"]
         resumed = f"Resumed after {state.step} steps ({state.seconds / 60:.1f} minutes). {changed}".strip()
         return Message(resumed, "warning" if changed else "info")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -22,6 +23,36 @@ GAIN = 0.95
 """Another number of threads must bring steps below this part of their time."""
 SLOWED_DOWN = 1.5
 """Steps that take this much longer than they used to call for a trial at once."""
+
+
+class _Tuners:
+    """The tuners at work in this process, and its own number of threads.
+
+    A thread begins with the number that any other has set last, and has one of its own from then on. While a training
+    tunes its number, what PyTorch tells in another thread may be a trial of that one.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.n, self.own = threading.Lock(), 0, 0
+
+    def join(self, is_on: bool) -> int:
+        """Begin with the process's own number; returns it."""
+        with self.lock:
+            if self.n == 0:
+                self.own = torch.get_num_threads()
+            elif self.own != torch.get_num_threads():
+                torch.set_num_threads(self.own)
+            self.n += is_on and self.own > 1
+            return self.own
+
+    def leave(self) -> None:
+        """Give this thread, and those that begin later, the process's own number back."""
+        with self.lock:
+            torch.set_num_threads(self.own)
+            self.n -= 1
+
+
+_TUNERS = _Tuners()
 
 
 class ThreadTuner:
@@ -47,7 +78,7 @@ class ThreadTuner:
         is_busy: Callable[[], bool] = never,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.most = torch.get_num_threads()
+        self.most = _TUNERS.join(is_on)
         self.is_on = is_on and self.most > 1
         self.is_busy, self.clock = is_busy, clock
         self.n = self.most
@@ -109,4 +140,5 @@ class ThreadTuner:
     def restore(self) -> None:
         """Give PyTorch the number of threads back that it had."""
         if self.is_on:
-            torch.set_num_threads(self.most)
+            self.is_on = False
+            _TUNERS.leave()

@@ -246,7 +246,7 @@ class FolderReport:
 
 
 def _without_picture(entry: Entry, error: Exception) -> Entry:
-    return replace(entry, remarks=(*entry.remarks, f"Not shown: {error or type(error).__name__}"))
+    return replace(entry, remarks=(*entry.remarks, f"Not shown: {str(error) or type(error).__name__}"))
 
 
 def _by_sentence(failures: Sequence[tuple[Path, Exception]]) -> list[tuple[list[str], str]]:

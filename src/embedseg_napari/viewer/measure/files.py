@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer, Signal
@@ -21,7 +21,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.files.writers import save_labels
 from embedseg_napari.viewer.layers import file_of, unchanged_file
-from embedseg_napari.viewer.measure.layer_table import is_volume, measure_layer, objects_of, whole_layers
+from embedseg_napari.viewer.measure.layer_table import as_it_is, is_volume, measure_layer, objects_of, whole_layers
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.dock_tabs import leave_room
@@ -81,6 +81,8 @@ class MeasuredFiles(QWidget):
     said = Signal(str)
     failed = Signal(object)
     """The error."""
+    changed = Signal()
+    """An export, or the making of surfaces, has begun or is over."""
 
     def __init__(
         self,
@@ -116,6 +118,11 @@ class MeasuredFiles(QWidget):
         layout.addWidget(self.surfaces)
         layout.addWidget(self.recipe)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether objects are exported, or surfaces made."""
+        return self.run is not None and self.run.is_active
+
     def take(self, layer: Labels | None, table: Table | None) -> None:
         """Take what was measured of a layer; None where that is gone."""
         self._measured, self._table = layer, table
@@ -126,7 +133,7 @@ class MeasuredFiles(QWidget):
             one.setEnabled(self._table is not None and not is_running)
         labels = self._labels.layer()
         for one in (self.export, self.surfaces):
-            one.setEnabled(labels is not None and not is_running)
+            one.setEnabled(labels is not None and not is_running and not self.is_busy)
         self.surfaces.setVisible(labels is not None and is_volume(labels))
 
     def _open_table(self) -> None:
@@ -189,7 +196,7 @@ class MeasuredFiles(QWidget):
         The dialog has asked whether the file of this very name may be replaced; one of another name is not.
         """
         layer = self._labels.layer()
-        if layer is None or (self.run is not None and self.run.is_active):
+        if layer is None or self.is_busy:
             return
         target = fitting(path, kind)
         # Objects may have been changed since they were measured.
@@ -199,7 +206,7 @@ class MeasuredFiles(QWidget):
         is_whole = bool(layers) and kind in OUTLINED
         try:
             image = self._image.layer() if has_measurements else None
-            parts = [self._objects(one, image) for one in (layers if is_whole else [layer])]
+            parts = [as_it_is(self._objects(one, image)) for one in (layers if is_whole else [layer])]
         except EmbedSegError as error:
             self.failed.emit(error)
             return
@@ -232,19 +239,14 @@ class MeasuredFiles(QWidget):
                 say=said.append,
             )
 
-        self.said.emit(f"Exporting to {target}…")
-        self.run = run_in_background(
-            export,
-            on_result=lambda _: self.said.emit(" ".join([f"Saved {target}.", *said])),
-            on_error=self.failed.emit,
-        )
+        self._begin(f"Exporting to {target}…", export, lambda _: self.said.emit(" ".join([f"Saved {target}.", *said])))
 
     def make_surfaces(self) -> None:
         """Show the surfaces of the chosen layer's objects."""
         layer = self._labels.layer()
-        if layer is None or (self.run is not None and self.run.is_active):
+        if layer is None or self.is_busy:
             return
-        objects = objects_of(layer, None)
+        objects = as_it_is(objects_of(layer, None))
 
         def show(triangles: Triangles) -> None:
             if layer in self.viewer.layers:
@@ -254,12 +256,19 @@ class MeasuredFiles(QWidget):
                     "Switch to 3D to see the surfaces." if is_flat else "The surfaces are a layer of their own."
                 )
 
-        self.said.emit("Making surfaces…")
-        self.run = run_in_background(
-            lambda should_stop: make_surfaces(objects.labels, objects.axes, should_stop),
-            on_result=show,
-            on_error=self.failed.emit,
+        self._begin(
+            "Making surfaces…", lambda should_stop: make_surfaces(objects.labels, objects.axes, should_stop), show
         )
+
+    def _begin(
+        self,
+        words: str,
+        run: Callable[[Callable[[], bool]], Generator[Any, None, Any]],
+        on_result: Callable[[Any], None],
+    ) -> None:
+        self.said.emit(words)
+        self.run = run_in_background(run, on_result=on_result, on_error=self.failed.emit, on_finished=self.changed.emit)
+        self.changed.emit()
 
     def close_down(self) -> None:
         """Make no surfaces any more."""

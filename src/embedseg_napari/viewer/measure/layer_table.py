@@ -86,6 +86,12 @@ def _flat(objects: LayerObjects) -> LayerObjects:
     )
 
 
+def as_it_is(objects: LayerObjects) -> LayerObjects:
+    """The same with the labels of this moment, whatever is painted meanwhile; those on the disk stay there."""
+    is_in_memory = type(objects.labels) is np.ndarray
+    return replace(objects, labels=objects.labels.copy()) if is_in_memory else objects
+
+
 def whole_layers(labels: Labels, layers: Iterable[Layer]) -> list[Labels]:
     """The layers that show the objects of one whole where they cross, these among them; none where none does."""
     own = labels.metadata.get(WHOLE_OF, str(labels.unique_id))

@@ -107,6 +107,7 @@ class MeasureWidget(LabelsPanel):
         self.viewer.dims.events.current_step.connect(self._take_frame)
         self.files.said.connect(self.controls.say)
         self.files.failed.connect(self.controls.fail)
+        self.files.changed.connect(self._show_state)
 
     def take_over(self, labels: Labels, image: Image | None) -> None:
         """Choose layers and measure them."""

@@ -50,6 +50,7 @@ class PreflightBox(QWidget):
 
     def refuse(self, reason: str) -> None:
         """There is nothing to look at, for the given reason."""
+        self._stop_looking()
         self.request = None
         self.findings = Findings(problem=reason)
         self._show()
@@ -59,11 +60,18 @@ class PreflightBox(QWidget):
 
         Where it differs from the one before only in how long it trains, what was found of that holds meanwhile.
         """
+        if self.request is None or not request.reads_same(self.request):
+            self._stop_looking()
         self.request = request
         if not is_longer_only:
             self.findings = None
         self._look()
         self._show()
+
+    def _stop_looking(self) -> None:
+        """Nobody wants to know any more what is being looked at; large images take minutes."""
+        if self.background is not None:
+            self.background.stop()
 
     @property
     def is_empty(self) -> bool:
