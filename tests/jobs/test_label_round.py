@@ -10,7 +10,7 @@ import pytest
 from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import TrainingConfig
-from embedseg_napari.core.errors import SettingsError
+from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.events import (
     EpochFinished,
     LabelsUpdated,
@@ -118,14 +118,27 @@ def test_what_was_painted_after_the_last_epoch_stays(blobs, tmp_path):
     assert session.load_annotation("cells").labels.max(where=labels > 0, initial=0) == 3
 
 
-def test_an_image_that_is_missing_is_left_out_with_a_warning(blobs, tmp_path):
+@pytest.mark.parametrize("place", ["images", "annotations/0001"])
+def test_what_cannot_be_read_is_left_out_with_a_warning(blobs, tmp_path, place):
     image, labels = blobs(2)
     request = request_for(painted(image, labels, 3), tmp_path)
     save(request.session, painted(image, labels, 3, "lost"))
-    next((tmp_path / "session" / "images").glob("*lost*")).unlink()
+    next((tmp_path / "session" / place).glob("*lost*")).write_bytes(b"")
     events, saved = train(request)
-    assert any(isinstance(event, Message) and "learns nothing from it" in event.text for event in events)
+    (warning,) = (event.text for event in events if isinstance(event, Message) and "lost" in event.text)
+    assert "learns nothing from it" in warning
     assert saved.path.exists()
+    (row,) = request.session.rounds
+    assert set(row.counts) == {"cells"}
+
+
+def test_where_nothing_can_be_learned_from_it_is_said(blobs, tmp_path):
+    image, labels = blobs(2)
+    request = replace(request_for(painted(image, labels, 3), tmp_path), front=None, pictures={})
+    save(request.session, painted(image, labels, 3))
+    next((tmp_path / "session" / "images").iterdir()).unlink()
+    with pytest.raises(DataError, match="nothing in this session"):
+        train(request)
 
 
 def test_ten_objects_give_a_score(blobs, tmp_path):

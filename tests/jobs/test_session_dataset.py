@@ -34,3 +34,20 @@ def test_a_session_in_which_nothing_is_annotated_says_so(tmp_path, blobs) -> Non
         session.add_image("cells", Picture(blobs(2)[0], "YX"))
         with pytest.raises(DataError, match="nothing is annotated"):
             read_dataset(tmp_path / "session")
+
+
+def test_images_that_cannot_be_read_are_left_out_and_told(tmp_path, blobs) -> None:
+    image, labels = blobs(2)
+    with AnnotationSession(tmp_path / "session") as session:
+        for name in ("cells", "damaged", "gone"):
+            session.save_annotation(name, Annotation(labels), Picture(image, "YX"))
+    next((tmp_path / "session").glob("annotations/*/*-damaged.npz")).write_bytes(b"")
+    next((tmp_path / "session").glob("images/*-gone.tif")).unlink()
+    told = []
+    examples, _ = read_dataset(tmp_path / "session", tell=lambda where, words: told.append(words))
+    assert [example.name for example in examples] == ["cells"]
+    assert ["damaged.npz" in told[0], "gone.tif" in told[1]] == [True, True]
+    assert all("learns nothing from it" in words for words in told)
+    next((tmp_path / "session").glob("annotations/*/*-cells.npz")).unlink()
+    with pytest.raises(DataError, match=r"damaged\.npz"):
+        read_dataset(tmp_path / "session")

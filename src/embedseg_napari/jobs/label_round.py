@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from embedseg_napari.core.errors import EmbedSegError, Stopped
+from embedseg_napari.core.errors import DataError, EmbedSegError, Stopped
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.runs import soon_after
 from embedseg_napari.core.session.state import Round
@@ -126,6 +126,8 @@ class LabelTraining:
         images, faults = request.session.annotated_images(request.pictures)
         for fault in faults:
             yield Message(f"{fault} This round learns nothing from it.", "warning")
+        if not images:
+            raise DataError("There is nothing in this session that can be learned from.")
         examples = [self._example(image) for image in images]
 
         from embedseg_napari.core.model.model import load_model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.on_disk import FromDisk
+
+logger = logging.getLogger(__name__)
 
 FRAMES, VOLUME = "frames (time)", "slices (depth)"
 """How the third axis of a stack may be read."""
@@ -208,7 +211,7 @@ def read_dataset(
             raise DataError(
                 f"{folder}: a session says itself what its images are; leave out axes, channel, spacing and labels."
             )
-        annotated = _read_session(folder)
+        annotated = _read_session(folder, tell)
         if validation is not None:
             return annotated, read(find_dataset(validation)[0], disk)
         # As in a round, whose training holds out nothing by itself.
@@ -229,13 +232,17 @@ def knows_its_split(folder: Path) -> bool:
     return (folder / STATE).is_file() or find_dataset(folder)[1] is not None
 
 
-def _read_session(folder: Path) -> list[Example]:
-    """What is annotated in a session."""
+def _read_session(folder: Path, tell: Callable[[str, str], None] | None) -> list[Example]:
+    """What is annotated in a session, as far as it can be read."""
     from embedseg_napari.core.session.session import AnnotationSession
 
     images, faults = AnnotationSession.look_into(folder).annotated_images({})
-    if faults:
-        raise DataError(faults[0])
     if not images:
-        raise DataError(f"{folder}: nothing is annotated in this session yet.")
+        raise DataError(faults[0] if faults else f"{folder}: nothing is annotated in this session yet.")
+    for fault in faults:
+        words = f"{fault} Training learns nothing from it."
+        if tell is None:
+            logger.warning("%s", words)
+        else:
+            tell(str(folder), words)
     return [image.example() for image in images]

@@ -101,3 +101,34 @@ def test_a_retained_session_closes_when_it_is_released(session):
     session.release()
     with AnnotationSession.open(session.folder) as again:
         assert not again.load_annotation("cells").is_empty
+
+
+@pytest.mark.parametrize("way", ["moved", "deleted"])
+def test_a_session_that_is_gone_while_it_is_open_is_not_begun_anew(session, image, tmp_path, way):
+    session.save_annotation("cells", Annotation(painted(3)))
+    shutil.move(session.folder, tmp_path / "aside")
+    for write in (
+        lambda: session.save_annotation("cells", Annotation(painted(4))),
+        lambda: session.add_image("other", Picture(image, "YX")),
+    ):
+        with pytest.raises(DataError, match="was moved or deleted while it was open"):
+            write()
+    assert not session.folder.exists()
+    if way == "moved":
+        shutil.move(tmp_path / "aside", session.folder)
+        session.save_annotation("cells", Annotation(painted(5)))
+        assert session.load_annotation("cells").labels.max(where=painted(1) == 1, initial=0) == 5
+
+
+def test_only_a_close_that_waits_for_a_release_is_taken_back(session):
+    assert not session.reopen()
+    session.retain()
+    session.close()
+    assert session.reopen()
+    assert not session.reopen()
+    session.release()
+    session.save_annotation("cells", Annotation(painted(3)))
+    session.close()
+    assert not session.reopen()
+    with pytest.raises(DataError, match="was closed"):
+        session.save_annotation("cells", Annotation(painted(4)))

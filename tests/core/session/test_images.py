@@ -13,6 +13,7 @@ from session_steps import reopened
 from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import Picture, read_image, write_image
+from embedseg_napari.core.session.images import ImageChanged, may_hold
 from embedseg_napari.core.session.session import AnnotationSession
 
 
@@ -77,11 +78,12 @@ def test_image_file_is_remembered_not_copied(session, tmp_path, rng):
         os.utime(path, (1, 1))
         np.testing.assert_array_equal(again.load_image("volume").array, array)
         write_image(path, array + 1, "ZYX", overwrite=True)
-        with pytest.raises(DataError, match="volume was changed since"):
+        with pytest.raises(ImageChanged, match="volume was changed since"):
             again.load_image("volume")
         path.unlink()
-        with pytest.raises(DataError, match=r"a\.tif.*volume is missing"):
+        with pytest.raises(DataError, match=r"a\.tif.*volume is missing") as missing:
             again.load_image("volume")
+        assert not isinstance(missing.value, ImageChanged)
 
 
 @pytest.mark.parametrize("case", ["a stack of files", "one channel of a file", "another type", "damaged"])
@@ -127,3 +129,16 @@ def test_images_that_make_no_sense_are_refused(session, image):
     with pytest.raises(DataError, match="is not an image"):
         session.add_image("b", Picture(image.astype(complex), "YX"))
     assert session.image_names == ["cells"]
+
+
+def test_a_file_may_hold_an_image_whose_own_is_gone_if_it_is_the_same(session, tmp_path, image):
+    for name, array in (("a", image), ("b", image + 1)):
+        write_image(tmp_path / f"{name}.tif", array, "YX")
+    session.add_image("a", read_image(tmp_path / "a.tif", "YX"))
+    (tmp_path / "a.tif").rename(tmp_path / "moved.tif")
+    entry = session.image("a")
+    assert may_hold(str(tmp_path / "moved.tif"), entry)
+    assert not may_hold(str(tmp_path / "b.tif"), entry)
+    # What is in no file, or was in none, cannot be told apart.
+    assert may_hold(None, entry)
+    assert may_hold(str(tmp_path / "b.tif"), session.image("cells"))

@@ -183,6 +183,18 @@ def test_damaged_annotation_is_said(session):
             session.load_annotation("cells")
 
 
+def test_images_whose_annotation_is_damaged_are_left_out_of_training_and_stop_an_export(session, tmp_path, image):
+    session.save_annotation("cells", Annotation(painted(3)))
+    session.save_annotation("other", Annotation(painted(4)), Picture(image, "YX"))
+    next(session.folder.glob("annotations/*/*-cells.npz")).write_bytes(b"")
+    images, faults = session.annotated_images({})
+    assert [one.name for one in images] == ["other"]
+    assert len(faults) == 1
+    assert "cells.npz: this annotation is damaged" in faults[0]
+    with pytest.raises(DataError, match="is damaged"):
+        session.export_dataset(tmp_path / "data", {})
+
+
 def test_write_that_fails_leaves_the_old_state(session, monkeypatch):
     session.save_annotation("cells", Annotation(painted(3)))
 

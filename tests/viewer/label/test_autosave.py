@@ -6,10 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from fake_training import FakeTraining
+from label_steps import PANEL, annotate, choose_in_list, paint, stored
 
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.viewer.label.autosave import Autosave
@@ -81,6 +86,23 @@ def layers(layer_viewer):
     layers.watch(layer_viewer.add_image(np.zeros((32, 32), np.float32), name="cells"))
     layers.make()
     return layers
+
+
+@pytest.fixture
+def panel(endless_panel):
+    return endless_panel
+
+
+@contextmanager
+def full_disk():
+    """As long as it lasts, nothing can be written."""
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        yield
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
@@ -228,3 +250,101 @@ def test_an_image_of_a_tiff_is_remembered_by_its_file(layer_viewer, qtbot, tmp_p
     (folder,) = list_sessions(autosave.folder)
     with AnnotationSession.open(folder) as session:
         assert session.image("cells").source.path == str(path)
+
+
+@pytest.mark.parametrize("where", ["in front", "elsewhere"])
+def test_what_was_painted_while_no_panel_was_open_is_learned_and_saved(
+    viewer, panel, open_panel, add_image, qtbot, where
+):
+    one = annotate(panel, add_image("one"))
+    paint(panel, 2)
+    expected = {"one": 3}
+    if where == "elsewhere":
+        annotate(panel, add_image("two", shift=9))
+        paint(panel, 1)
+        expected["two"] = 1
+    panel.autosave.save_now()
+    folder = panel.autosave.session.folder
+    viewer.window.remove_dock_widget(panel)
+    one.data_setitem((np.array([9]), np.array([9])), 7)
+    again = open_panel(PANEL)
+    again.train.click()
+    qtbot.waitUntil(lambda: bool(again.progress.plot.losses), timeout=20000)
+    assert {name: image.annotation.counts().n_objects for name, image in again.job.learned.items()} == expected
+    again.stop.click()
+    with qtbot.waitSignal(again.background.finished, timeout=20000):
+        pass
+    again.autosave.close()
+    assert stored(folder) == expected
+
+
+def test_a_panel_that_is_opened_again_writes_only_what_changed(viewer, panel, open_panel, add_image):
+    for name, shift in (("one", 0), ("two", 9)):
+        annotate(panel, add_image(name, shift=shift))
+        paint(panel, 2)
+    panel.annotation.layers.regions.show_whole()
+    folder = panel.autosave.session.folder
+    viewer.window.remove_dock_widget(panel)
+    files = sorted(folder.glob("annotations/*/*.npz"))
+    before = [(file.name, file.stat().st_ino, file.stat().st_mtime_ns) for file in files]
+    again = open_panel(PANEL)
+    assert again.autosave.save_now()
+    assert [(file.name, file.stat().st_ino, file.stat().st_mtime_ns) for file in files] == before
+
+
+def test_a_panel_that_is_opened_while_its_round_is_finished_goes_on(
+    viewer, panel, open_panel, add_image, qtbot, monkeypatch
+):
+    is_free, save = threading.Event(), FakeTraining._save
+    monkeypatch.setattr(FakeTraining, "_save", lambda *args: is_free.wait(20) and save(*args))
+    annotate(panel, add_image("one"))
+    paint(panel, 3)
+    panel.train.click()
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    folder = panel.autosave.session.folder
+    viewer.window.remove_dock_widget(panel)
+    again = open_panel(PANEL)
+    session = again.autosave.session
+    assert (session.folder, session.rounds) == (folder, ())
+    paint(again, 1, row=4)
+    with qtbot.waitSignal(again.autosave.round_ended, timeout=20000):
+        is_free.set()
+    assert again.sessions.rounds.text().startswith("Round 1")
+    assert again.settings.start_from() == session.model_path(1)
+    viewer.window.remove_dock_widget(again)
+    assert stored(folder) == {"one": 4}
+    assert list_sessions(folder.parent) == [folder]
+
+
+def test_what_cannot_be_saved_when_it_is_left_is_kept_until_it_can(viewer, panel, add_image):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    assert panel.autosave.save_now()
+    folder = panel.autosave.session.folder
+    paint(panel, 1, row=4)
+    with full_disk():
+        annotate(panel, add_image("two", shift=9))
+        paint(panel, 1)
+        viewer.layers.remove("one annotation")
+        panel.sessions.new.click()
+        assert panel.autosave.session.folder == folder
+        with pytest.raises(DataError, match="cannot be saved"):
+            panel.navigator.restore(1)
+        panel.train.click()
+        assert not panel.is_training
+        # It comes back as it was left.
+        choose_in_list(panel, "one")
+        assert panel.annotation.counts.n_objects == 3
+    panel.sessions.new.click()
+    assert panel.autosave.session is None
+    assert stored(folder) == {"one": 3, "two": 1}
+
+
+def test_a_session_that_cannot_begin_begins_when_it_can(layers, layer_viewer, qtbot):
+    autosave = Autosave(layers)
+    layers.labels.data_setitem((np.array([1]), np.array([1])), 1)
+    with full_disk():
+        layer_viewer.layers.clear()
+        assert not autosave.save_now()
+    assert autosave.close()
+    assert stored(autosave.folder / "cells") == {"cells": 1}

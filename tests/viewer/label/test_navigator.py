@@ -1,4 +1,4 @@
-"""Images of a session as they are opened again."""
+"""Images and annotations of a session that is opened, in the Label & Train panel."""
 
 from __future__ import annotations
 
@@ -9,12 +9,125 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
-from label_steps import annotate, paint
+from label_steps import annotate, choose_in_list, paint, stored
+from napari.utils.notifications import notification_manager
 
 from embedseg_napari.core.files.picture import Picture
+from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.core.session.session import AnnotationSession
 
 pytestmark = pytest.mark.usefixtures("own_data")
+
+
+@pytest.fixture
+def panel(endless_panel):
+    return endless_panel
+
+
+@pytest.fixture
+def left_file(viewer, panel, blobs, tmp_path):
+    """A file `a.tif` whose image was annotated in a session that is closed, and its pixels."""
+    image, path = blobs(2)[0], tmp_path / "a.tif"
+    write_image(path, image, "YX")
+    annotate(panel, open_file(viewer, path))
+    paint(panel, 2)
+    panel.autosave.save_now()
+    panel.sessions.refresh()
+    panel.sessions.new.click()
+    viewer.layers.clear()
+    notification_manager.records.clear()
+    return path, image
+
+
+def open_file(viewer, path):
+    (layer,) = viewer.open(str(path), plugin="napari")
+    return layer
+
+
+def resume(panel, layer):
+    """Choose an image, and take the session that is offered for it."""
+    panel.annotation.image.choose(layer)
+    assert panel.sessions.found is not None
+    panel.sessions.again.click()
+
+
+def was_said(words):
+    return any(words in record.message for record in notification_manager.records)
+
+
+def test_no_annotation_is_laid_on_an_image_whose_file_was_changed(viewer, panel, left_file):
+    path, image = left_file
+    write_image(path, image + 1, "YX", overwrite=True)
+    layer = open_file(viewer, path)
+    resume(panel, layer)
+    assert was_said("was changed since")
+    assert list(viewer.layers) == [layer]
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_file_that_was_moved_is_known_by_its_content(viewer, panel, left_file, tmp_path, is_same):
+    path, image = left_file
+    moved = tmp_path / "moved" / path.name
+    moved.parent.mkdir()
+    path.rename(moved)
+    if not is_same:
+        write_image(moved, image + 1, "YX", overwrite=True)
+    layer = open_file(viewer, moved)
+    resume(panel, layer)
+    assert was_said("is missing") != is_same
+    if is_same:
+        assert panel.annotation.layers.image == layer
+        assert panel.annotation.counts.n_objects == 2
+    else:
+        assert list(viewer.layers) == [layer]
+
+
+def test_selecting_the_areas_of_an_image_brings_it_to_the_front(viewer, panel, add_image, qtbot):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    panel.annotation.region.click()
+    areas = panel.annotation.layers.regions.layer
+    annotate(panel, add_image("two", shift=9))
+    viewer.layers.selection.active = areas
+    qtbot.waitUntil(lambda: panel.annotation.image.layer().name == "one", timeout=5000)
+    assert viewer.layers.selection.active == areas
+    areas.add_rectangles(np.array([[10, 10], [10, 19], [19, 19], [19, 10]], float))
+    panel.annotation.count()
+    assert "1 region" in panel.annotation.line.text()
+
+
+def test_a_session_with_a_damaged_annotation_opens_and_goes_back_to_a_round(viewer, panel, add_image, qtbot):
+    for name, shift in (("one", 0), ("two", 9)):
+        annotate(panel, add_image(name, shift=shift))
+        paint(panel, 2)
+    panel.train.click()
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    panel.stop.click()
+    with qtbot.waitSignal(panel.background.finished, timeout=20000):
+        pass
+    folder = panel.autosave.session.folder
+    panel.sessions.new.click()
+    viewer.layers.clear()
+    file = next(folder.glob("annotations/*/*-one.npz"))
+    # The round has a link to the same file.
+    file.unlink()
+    file.write_bytes(b"damaged")
+    notification_manager.records.clear()
+    panel.sessions.resume_wanted.emit(folder)
+    assert was_said("one.npz: this annotation is damaged")
+    assert panel.annotation.layers.image.name == "two"
+    assert panel.annotation.counts.n_objects == 2
+    notification_manager.records.clear()
+    choose_in_list(panel, "one")
+    panel.annotation.annotate.click()
+    assert was_said("one.npz: this annotation is damaged")
+    assert panel.annotation.layers.labels is None
+    panel.sessions.rounds_menu.actions()[0].trigger()
+    assert panel.annotation.layers.image.name == "one"
+    assert panel.annotation.counts.n_objects == 2
+    panel.autosave.close()
+    assert stored(folder) == {"one": 2, "two": 2}
+    assert file.read_bytes() == b"damaged"
 
 
 def test_an_image_of_a_unit_that_is_none_is_opened(viewer, label_panel, tmp_path):

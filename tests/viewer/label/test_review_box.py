@@ -181,6 +181,25 @@ def test_a_copy_that_nobody_changed_or_accepted_is_taken_back(viewer, review):
     assert (labels_of(review) == 2).any()
 
 
+@pytest.mark.parametrize("way", ["changed", "accepted"])
+def test_a_copy_is_learned_and_saved_once_it_was_changed_or_accepted(viewer, review, panel, way):
+    before, layer = labels_of(review).copy(), review.layers.labels
+    press(viewer, Qt.Key.Key_J)
+    press(viewer, Qt.Key.Key_R)
+    assert panel.autosave.save_now()
+    assert np.array_equal(panel.autosave.annotated().annotation.labels, before)
+    assert np.array_equal(panel.autosave.session.load_annotation("cells").labels, before)
+    assert (labels_of(review) == 2).any(), "it stays to be painted on"
+    if way == "changed":
+        layer.data_setitem(tuple(axis[:5] for axis in np.nonzero(labels_of(review) == 2)), 0)
+    else:
+        press(viewer, Qt.Key.Key_A)
+    assert panel.autosave.save_now()
+    assert (labels_of(review) == 2).any()
+    assert np.array_equal(panel.autosave.annotated().annotation.labels, labels_of(review))
+    assert np.array_equal(panel.autosave.session.load_annotation("cells").labels, labels_of(review))
+
+
 def test_delete_makes_background_of_what_was_copied_or_accepted(viewer, review):
     layer, truth = review.layers.labels, review.truth
     review.next.click()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 import weakref
@@ -99,12 +100,14 @@ class SessionFolder:
         Raises
         ------
         DataError
-            If the session was closed, the folder holds something already, or it cannot be written.
+            If the session was closed, its folder is gone or holds something already, or it cannot be written.
         """
         with self._lock:
             if self._is_closed:
                 raise DataError(f"{self.folder}: this session was closed; open it again.")
             if self.is_begun:
+                if not os.path.isfile(self.folder / STATE):
+                    raise DataError(f"{self.folder}: this session was moved or deleted while it was open; put it back.")
                 return
             self._require_unused()
             try:
@@ -151,6 +154,14 @@ class SessionFolder:
                 if self._unlock is not None:
                     # A finalizer runs once.
                     self._unlock()
+
+    def reopen(self) -> bool:
+        """Take :meth:`close` back where it waits for a release; False where there is nothing to take back."""
+        with self._lock:
+            is_waiting = self._is_closing and not self._is_closed
+            if is_waiting:
+                self._is_closing = False
+            return is_waiting
 
     def _require_unused(self) -> None:
         """Refuse a folder that holds something else than what a beginning left that was killed."""

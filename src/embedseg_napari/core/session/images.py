@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from embedseg_napari.core.files.tiff import Picture
 
 
+class ImageChanged(DataError):
+    """The file of an image holds something else than what was annotated."""
+
+
 def file_key(number: int, name: str) -> str:
     """Return a file name without ending that every system takes, told apart by the number."""
     stem = re.sub(r"[^\w\-]+", "_", name).strip("_")
@@ -114,7 +118,7 @@ def read_picture(folder: Path, image: SessionImage) -> Picture:
     Raises
     ------
     DataError
-        If the file is missing, damaged or was changed.
+        If the file is missing or damaged; an `ImageChanged` if it was changed.
     """
     if image.source is not None:
         picture = read_image(_source_path(folder, image), image.axes)
@@ -124,7 +128,7 @@ def read_picture(folder: Path, image: SessionImage) -> Picture:
         if picture.array.size == math.prod(image.shape):
             picture = replace(picture, array=picture.array.reshape(image.shape))
     if picture.array.shape != image.shape or picture.array.dtype.name != image.dtype:
-        raise DataError(
+        raise ImageChanged(
             f"{picture.path}: holds {picture.array.dtype} of shape {picture.array.shape}, but the image {image.name} "
             f"was {image.dtype} of shape {image.shape} when it was added; put the old file back."
         )
@@ -138,6 +142,13 @@ def read_picture(folder: Path, image: SessionImage) -> Picture:
         part_of=part,
         is_colour=image.is_colour,
     )
+
+
+def may_hold(path: str | None, image: SessionImage) -> bool:
+    """Whether a file may be that of an image whose own cannot be read; pixels of no file may be those of any image."""
+    if path is None or image.source is None or not _is_file(Path(path)):
+        return True
+    return _digest(Path(path)) == image.source.sha256
 
 
 def _kept(part: PartOf | None) -> SessionPart | None:
@@ -159,7 +170,7 @@ def _source_path(folder: Path, image: SessionImage) -> Path:
     # A copy may have another date; its content decides.
     is_same = found.st_size == source.size and (found.st_mtime_ns == source.mtime_ns or _digest(path) == source.sha256)
     if not is_same:
-        raise DataError(
+        raise ImageChanged(
             f"{path}: the image {image.name} was changed since it was added to this session; put the old file back, "
             "or add the new one under another name."
         )

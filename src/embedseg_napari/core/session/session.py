@@ -126,7 +126,8 @@ class AnnotationSession(SessionFolder):
         Raises
         ------
         DataError
-            If its file is missing or changed since it was added; or there is no image of this name.
+            If its file is missing, or there is no image of this name; an `ImageChanged` if it was changed since it was
+            added.
         """
         return read_picture(self.folder, self.image(name))
 
@@ -203,19 +204,14 @@ class AnnotationSession(SessionFolder):
         -------
         images : list of AnnotatedImage
         faults : list of str
-            Why the others, which cannot be read, are left out.
-
-        Raises
-        ------
-        DataError
-            If an annotation cannot be read.
+            Why the others, which cannot be read or whose annotation cannot, are left out.
         """
         found, faults = [], []
         for name in self.image_names:
-            annotation = self.load_annotation(name)
-            if annotation.is_empty:
-                continue
             try:
+                annotation = self.load_annotation(name)
+                if annotation.is_empty:
+                    continue
                 picture = open_pictures.get(name) or self.load_image(name)
             except DataError as error:
                 faults.append(str(error))

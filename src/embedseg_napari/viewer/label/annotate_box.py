@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
+from embedseg_napari.core.annotation.edits import fill_between_planes
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
@@ -103,7 +104,7 @@ class AnnotationBox(QWidget):
         self.fill = self._button(
             "Fill between planes",
             "Paint an object on a few planes; the planes in between are filled in by interpolation.",
-            self.layers.fill_between,
+            self._fill_between,
         )
         self.line, self.advice = Sentence(), Sentence()
         row = QHBoxLayout()
@@ -134,6 +135,12 @@ class AnnotationBox(QWidget):
         except EmbedSegError as error:
             report_error(error)
         self.count()
+
+    def _fill_between(self) -> None:
+        """Fill the selected object between the planes it is painted on; undo takes it back."""
+        layers = self.layers
+        if layers.labels is not None:
+            layers.apply(fill_between_planes(layers.array(), int(layers.labels.selected_label)))
 
     def _mark_whole(self) -> None:
         is_forgotten = self.layers.is_whole and self.layers.regions.earlier is None

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import atexit
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import platformdirs
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, Signal
 from superqt.utils import qthrottled
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.picture import same_pixels
 from embedseg_napari.core.session.folder import list_sessions, read_state
-from embedseg_napari.core.session.images import to_frame
+from embedseg_napari.core.session.images import ImageChanged, may_hold, to_frame
 from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
 from embedseg_napari.core.session.state import kind_of, spatial_shape
-from embedseg_napari.viewer.layers import ANNOTATION
+from embedseg_napari.viewer.layers import ANNOTATION, picture_of
 from embedseg_napari.viewer.worker import report_error, run_in_background
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
+
+    from napari.layers import Image
 
     from embedseg_napari.core.annotation.states import AnnotationCounts
     from embedseg_napari.core.files.tiff import Picture
@@ -49,6 +53,8 @@ class Autosave(QObject):
 
     saved = Signal(object)
     """The `Annotation` that is on the disk now."""
+    round_ended = Signal()
+    """A training has written all that it had to write into the session, maybe one of a panel that was closed."""
 
     def __init__(self, layers: AnnotationLayers) -> None:
         super().__init__()
@@ -56,13 +62,15 @@ class Autosave(QObject):
         self.folder = sessions_folder()
         self.session: AnnotationSession | None = None
         self.saved_revision = 0
-        """Of the annotation that was written last, or read from the disk."""
+        """Of the annotation in front when it was written last, or read from the disk."""
         self.names: dict[str, str] = {}
         """By an image layer's `unique_id`: its name in the session. Layers may be renamed or removed."""
         self.pictures: dict[str, Picture] = {}
         """By name: images of the session that are open, or were."""
         self.counts: dict[str, AnnotationCounts] = {}
         """By name: what was annotated when it was read or left."""
+        self.unsaved: dict[str, AnnotatedImage] = {}
+        """By name: what could not be written; the layers it was read from may be gone."""
         self.writing: BackgroundRun | None = None
         self.save_soon = qthrottled(self.save, timeout=SAVE_MILLISECONDS, leading=False, parent=self)
         layers.changed.connect(self.save_soon)
@@ -75,7 +83,7 @@ class Autosave(QObject):
         annotation = self.layers.annotation()
         if annotation is not None and self.is_kept():
             self.counts[self.name()] = annotation.counts()
-        if self.session is not None and self.session.is_unused:
+        if self.session is not None and self.session.is_unused and not self.unsaved:
             # Nothing was painted: a session is named after the first image of which something is.
             self.end()
 
@@ -117,22 +125,25 @@ class Autosave(QObject):
         shown = {self.names.get(str(layer.unique_id)) for layer in self.layers.viewer.layers}
         if name not in shown and self.is_image(name):
             return name
-        taken = {*self.names.values(), *(self.session.image_names if self.session else ())}
+        taken = {*self.names.values(), *self.unsaved, *(self.session.image_names if self.session else ())}
         return _free(name, taken.__contains__, "{} ({})")
 
-    def is_image(self, name: str, picture: Picture | None = None) -> bool:
+    def is_image(self, name: str, layer: Image | None = None) -> bool:
         """Whether an image, or else the one in front, is that of this name in the session, as far as can be known."""
         if self.session is None or not self.holds(name):
             return False
-        entry, picture = self.session.image(name), picture or self.layers.picture
+        entry, image = self.session.image(name), self.layers.image if layer is None else layer
+        picture = self.layers.picture if layer is None else picture_of(layer)
         of_axes = picture.axes, picture.array.shape
         if (entry.spatial_shape, entry.kind) != (spatial_shape(*of_axes), kind_of(*of_axes)):
             return False
         try:
             known = self.pictures.get(name) or self.session.load_image(name)
+        except ImageChanged:
+            return False
         except DataError:
             # Its file is gone; name and shape agree.
-            return True
+            return image is None or may_hold(image.source.path, entry)
         return same_pixels(to_frame(known), to_frame(picture))
 
     def holds(self, name: str) -> bool:
@@ -140,12 +151,15 @@ class Autosave(QObject):
         return self.session is not None and name in self.session.image_names
 
     def is_kept(self) -> bool:
-        """Whether the image in front is in the session."""
-        return self.session is not None and self.layers.image is not None and self.holds(self.name())
+        """Whether the image in front is in the session, or is to be as soon as it can be written."""
+        if self.session is None or self.layers.image is None:
+            return False
+        return self.holds(self.name()) or self.name() in self.unsaved
 
     def current_session(self) -> AnnotationSession:
         """The session of the image in front; nothing is on the disk before something is written."""
         if self.is_other_kind():
+            self._write(self.unsaved)
             self.end()
         if self.session is None:
             image = self.layers.image
@@ -159,6 +173,9 @@ class Autosave(QObject):
         """Write in a thread what changed since the last time."""
         if self.writing is not None and self.writing.is_active:
             self.save_soon()
+            return
+        if self.unsaved:
+            self.save_now()
             return
         image = self._changed()
         if image is None:
@@ -177,17 +194,32 @@ class Autosave(QObject):
         self.writing = run_in_background(run, on_result=take, on_error=self._on_error)
 
     def save_now(self) -> bool:
-        """Write here and now what is not written yet; False if it cannot be written."""
+        """Write here and now what is not written yet, of all images; False if something cannot be written."""
         self.save_soon.cancel()
         image = self._changed(check=True)
-        try:
-            if image is not None:
-                self.current_session().save_annotation(image.name, image.annotation, image.picture)
+        return self._write(self.unsaved if image is None else {**self.unsaved, image.name: image})
+
+    def save_left(self) -> bool:
+        """Try again to write what could not be written, if there is something; False if it cannot be written."""
+        return not self.unsaved or self.save_now()
+
+    def _write(self, images: Mapping[str, AnnotatedImage]) -> bool:
+        """Write annotations, by the names of their images; what cannot be written is kept, and tried again."""
+        is_saved = True
+        for name, image in tuple(images.items()):
+            try:
+                assert self.session is not None
+                is_newest = self.session.save_annotation(name, image.annotation, image.picture)
+            except DataError as error:
+                if is_saved:
+                    report_error(error)
+                self.unsaved[name], is_saved = image, False
+                self.save_soon()
+                continue
+            self.unsaved.pop(name, None)
+            if is_newest and image.annotation is self.layers.annotation():
                 self.saved_revision = image.annotation.revision
-        except DataError as error:
-            report_error(error)
-            return False
-        return True
+        return is_saved
 
     def close(self) -> bool:
         """Write now what is not written yet, and let others open the session; False if it cannot be written.
@@ -202,9 +234,10 @@ class Autosave(QObject):
     def end(self) -> None:
         """Let others open the session, and forget it."""
         if self.session is not None:
+            _closing[self.session.folder] = self.session
             self.session.close()
         self.session = None
-        for known in (self.names, self.pictures, self.counts):
+        for known in (self.names, self.pictures, self.counts, self.unsaved):
             known.clear()
 
     def hand_on(self) -> None:
@@ -233,17 +266,27 @@ class Autosave(QObject):
         if not left:
             return None
         folder = left[-1].metadata[SESSION][0]
-        session = AnnotationSession.open(Path(folder))
-        try:
-            self.use(session, count_all(session))
-        except DataError:
-            session.close()
-            raise
+        session = _open(Path(folder))
+        self.use(session, count_all(session))
         for layer in left:
             place, name = layer.metadata.pop(SESSION)
             if place == folder:
                 self.names[layer.metadata[ANNOTATION]] = name
+        self._catch_up()
         return session.latest_model()
+
+    def _catch_up(self) -> None:
+        """Compare the session with what is in the viewer, which may have been painted on while no panel was open."""
+        front = self.layers.image
+        others = [one for one in self.layers.viewer.layers if str(one.unique_id) in self.names and one != front]
+        for image in (*others, front):
+            # Of what cannot be read it was told.
+            with suppress(DataError):
+                self.layers.watch(image)
+                if self.session is not None and self.layers.labels is not None and self.is_kept():
+                    known = self.session.load_annotation(self.name())
+                    self.layers.compare_with(known)
+                    self.saved_revision = known.revision
 
     def disconnect_layers(self) -> None:
         """Follow the annotation no longer."""
@@ -272,7 +315,7 @@ class Autosave(QObject):
         DataError
             If it cannot be opened or read, or the other cannot be saved; that is then still open.
         """
-        session = AnnotationSession.open(folder)
+        session = _open(folder)
         try:
             if not session.images:
                 raise DataError(f"{folder}: this session holds no images.")
@@ -299,6 +342,8 @@ class Autosave(QObject):
 
 
 _autosaves: WeakSet[Autosave] = WeakSet()
+_closing: WeakValueDictionary[Path, AnnotationSession] = WeakValueDictionary()
+"""By folder: sessions that were closed, but are open as long as a training has a round to write into them."""
 
 
 @atexit.register
@@ -308,15 +353,34 @@ def save_all() -> None:
         autosave.save_now()
 
 
-def count_all(session: AnnotationSession) -> dict[str, AnnotationCounts]:
-    """How much is annotated in each image of a session.
+def retained(session: AnnotationSession) -> Callable[[], None]:
+    """Keep a session open for a training; what is returned lets go of it, and tells the panel that goes on with it."""
+    session.retain()
 
-    Raises
-    ------
-    DataError
-        If an annotation cannot be read.
-    """
-    return {name: session.load_annotation(name).counts() for name in session.image_names}
+    def let_go() -> None:
+        session.release()
+        for autosave in tuple(_autosaves):
+            if autosave.session is session:
+                autosave.round_ended.emit()
+
+    return let_go
+
+
+def _open(folder: Path) -> AnnotationSession:
+    """Open a session; one that was closed, but into which a training still writes, goes on."""
+    session = _closing.get(folder)
+    return session if session is not None and session.reopen() else AnnotationSession.open(folder)
+
+
+def count_all(session: AnnotationSession) -> dict[str, AnnotationCounts]:
+    """How much is annotated in each image of a session; of those whose annotation cannot be read it is told."""
+    counts = {}
+    for name in session.image_names:
+        try:
+            counts[name] = session.load_annotation(name).counts()
+        except DataError as error:
+            show_warning(str(error))
+    return counts
 
 
 def sessions_folder() -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image
 from napari.utils.notifications import show_info
 
 from embedseg_napari.core.axes import spatial_axes
@@ -141,7 +141,8 @@ class SessionNavigator:
             self._remove(names if front is None else {*names, str(front.unique_id)})
             self.autosave.use(*opened)
         session = self._session()
-        name = session.image_names[0]
+        # One whose annotation can be read, if there is one.
+        name = next(iter(self.autosave.counts), session.image_names[0])
         if front is not None and layers.frame is not None and self.autosave.is_image(front.name):
             name = self.autosave.names[str(front.unique_id)] = front.name
         self.go_to(name)
@@ -151,6 +152,13 @@ class SessionNavigator:
         if self.autosave.session is None:
             raise DataError("There is no session yet; paint something first.")
         return self.autosave.session
+
+    def _saved_session(self) -> AnnotationSession:
+        """The session, in which all that is painted now was saved."""
+        session = self._session()
+        if not self.autosave.save_now():
+            raise DataError("All stays as it is, because what is painted cannot be saved.")
+        return session
 
     def restore(self, number: int) -> Path:
         """Bring back the annotations of a round in all images; what is painted now is saved before.
@@ -165,9 +173,7 @@ class SessionNavigator:
         EmbedSegError
             If something cannot be read or written.
         """
-        session, front = self._session(), self.autosave.annotated(check=True)
-        if front is not None:
-            session.save_annotation(front.name, front.annotation, front.picture)
+        session = self._saved_session()
         model = session.restore_round(number)
         self._show_anew(session)
         return model
@@ -185,7 +191,7 @@ class SessionNavigator:
         EmbedSegError
             If something cannot be read or written.
         """
-        session = self._session()
+        session = self._saved_session()
         session.undo_restore()
         self._show_anew(session)
         return session.latest_model()
@@ -235,7 +241,7 @@ class SessionNavigator:
             if isinstance(layer, Image) and layer.name == name and str(layer.unique_id) not in self.autosave.names:
                 # What its axes are may not be known yet.
                 with suppress(DataError):
-                    if self.autosave.is_image(name, picture_of(layer)):
+                    if self.autosave.is_image(name, layer):
                         self.autosave.names[str(layer.unique_id)] = name
                         return layer
         return None
@@ -303,14 +309,19 @@ class SessionNavigator:
 
     def _take_size(self) -> None:
         """Give the image in front the size of its voxels that was typed when it was annotated."""
-        image, axes, known = self.box.layers.image, self.box.layers.axes, self._session().image(self.autosave.name())
+        image, axes, name = self.box.layers.image, self.box.layers.axes, self.autosave.name()
+        if not self.autosave.holds(name):
+            return
+        known = self._session().image(name)
         spacing, unit = in_micrometres(known.spacing, known.unit)
         if image is not None and spacing is not None and unit == MICROMETRE and lacks_size(image, axes):
             resize(self.viewer, image, axes, spacing)
 
     def _fill(self) -> None:
         """Show what the session keeps of the image in front."""
-        annotation = self._session().load_annotation(self.autosave.name())
+        name = self.autosave.name()
+        unsaved = self.autosave.unsaved.get(name)
+        annotation = self._session().load_annotation(name) if unsaved is None else unsaved.annotation
         self.box.layers.show(annotation)
         self.autosave.saved_revision = annotation.revision
 
@@ -326,7 +337,7 @@ class SessionNavigator:
         active = self.viewer.layers.selection.active
         if isinstance(active, Image) and self.box.layers.labels is None and not self._is_begun():
             self.box.image.choose(active)
-        if not isinstance(active, Labels) or ANNOTATION not in active.metadata:
+        if active is None or ANNOTATION not in active.metadata:
             return
         for layer in self.viewer.layers:
             if str(layer.unique_id) == active.metadata[ANNOTATION] and layer != self.box.layers.image:

@@ -104,6 +104,7 @@ class ReviewBox(QWidget):
         self.slices = SlicesBox(layers, self._pixels)
         layers.changed.connect(self._offer)
         layers.settling.connect(self._take_back_copy)
+        layers.tried_out = self._unchanged_copy
         grid = QGridLayout()
         for place, one in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
             grid.addWidget(one, place // 3, place % 3)
@@ -305,14 +306,20 @@ class ReviewBox(QWidget):
             return False
         return queue.has_object or queue.annotated_as(self.layers.array()) is not None
 
-    def _take_back_copy(self) -> None:
-        """Nothing stays that was only copied, and neither changed nor accepted."""
-        copy, self._copy = self._copy, None
+    def _unchanged_copy(self) -> Edit | None:
+        """What takes the last copy back, as long as it is neither changed nor accepted."""
+        copy = self._copy
         if copy is None or copy.object_id in self.layers.accepted:
-            return
-        labels = self.layers.array()
-        if np.array_equal(np.nonzero(labels == copy.object_id), copy.after):
-            self.layers.apply(Edit(copy.edit.indices, copy.before))
+            return None
+        is_same = np.array_equal(np.nonzero(self.layers.array() == copy.object_id), copy.after)
+        return Edit(copy.edit.indices, copy.before) if is_same else None
+
+    def _take_back_copy(self) -> None:
+        """Nothing stays that was only copied."""
+        edit = self._unchanged_copy()
+        self._copy = None
+        if edit is not None:
+            self.layers.apply(edit)
 
     def _accept(self) -> None:
         labels = self.layers.array()

@@ -14,7 +14,7 @@ from embedseg_napari.jobs.training_recipe import of_round
 from embedseg_napari.viewer.camera import leave_no_gap
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
-from embedseg_napari.viewer.label.autosave import Autosave
+from embedseg_napari.viewer.label.autosave import Autosave, retained
 from embedseg_napari.viewer.label.drafts_box import DraftsBox
 from embedseg_napari.viewer.label.drawing.click_box import ClickBox
 from embedseg_napari.viewer.label.drawing.click_maps import ClickMaps
@@ -132,6 +132,7 @@ class LabelWidget(TrainingPanel):
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
         self.sessions.new_wanted.connect(lambda: self._do_anew(self.navigator.close))
         self.progress.continue_wanted.connect(self.start)
+        self.autosave.round_ended.connect(self._go_on_from_round)
         self.review.found.connect(lambda: scroll.bring_in(self.review))
         self.review.strokes.begun.connect(lambda: scroll.bring_in(self.review.strokes))
         self.review.found.connect(self.annotation.count)
@@ -265,7 +266,7 @@ class LabelWidget(TrainingPanel):
         """Begin a round."""
         self.annotation.layers.settling.emit()
         self.annotation.count()
-        if self.problem() or self.is_training:
+        if self.problem() or self.is_training or not self.autosave.save_left():
             return
         try:
             request = self._request()
@@ -284,8 +285,7 @@ class LabelWidget(TrainingPanel):
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
         self.progress.bar.show()
-        request.session.retain()
-        self.run(self.job.run, at_end=request.session.release)
+        self.run(self.job.run, at_end=retained(request.session))
         self.follow.start()
 
     def _request(self) -> RoundRequest:
@@ -359,6 +359,11 @@ class LabelWidget(TrainingPanel):
         super().take_result(result)
         if result.path is not None and self.is_joined:
             self.settings.choose_start(result.path, "it is the latest of this session")
+
+    def _go_on_from_round(self) -> None:
+        """Start from the model of a round that was begun before the panel was closed."""
+        if self.job is None and (session := self.autosave.session) is not None:
+            self._do(session.latest_model)
 
     def take_end(self) -> None:
         """Get ready for the next round."""

@@ -10,7 +10,6 @@ import numpy as np
 from psygnal import Signal
 
 from embedseg_napari.core.annotation.annotation import Annotation
-from embedseg_napari.core.annotation.edits import fill_between_planes
 from embedseg_napari.core.annotation.states import BACKGROUND, next_free_label
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError, DataError
@@ -71,6 +70,8 @@ class AnnotationLayers:
         """Of the labels, like the protection, while there are some."""
         self.usual_extent: Callable[[], float | None] = lambda: None
         """Pixels across the objects that are probably there; None where nothing is known of them."""
+        self.tried_out: Callable[[], Edit | None] = lambda: None
+        """What takes back an object that is in the labels only to be looked at; None where there is none."""
         self._latest: Annotation | None = None
         """What `annotation` returned last, of these labels."""
         self._is_changed = False
@@ -185,12 +186,18 @@ class AnnotationLayers:
         if self.labels is None:
             return None
         if self._is_changed or check or self._latest is None:
-            labels, regions = self.array().astype(np.int32, copy=True), self.regions
+            labels, regions, back = self.array().astype(np.int32, copy=True), self.regions, self.tried_out()
+            if back is not None:
+                labels[back.indices] = back.values
             now = Annotation(labels, regions.mask(), self.accepted, regions.earlier)
             if not now.is_same(self._latest):
                 self._latest = now
             self._is_changed = False
         return self._latest
+
+    def compare_with(self, known: Annotation) -> None:
+        """Let the annotation be one that is kept, if it is the same; else it is newer than that."""
+        self._latest, self._is_changed = known, True
 
     @property
     def accepted(self) -> frozenset[int]:
@@ -263,16 +270,6 @@ class AnnotationLayers:
         """Whether everything in the image is said to be annotated."""
         annotation = self.annotation()
         return annotation is not None and annotation.regions is not None and bool(annotation.regions.all())
-
-    def fill_between(self) -> None:
-        """Fill the selected object between the planes it is painted on; undo takes it back.
-
-        Raises
-        ------
-        AnnotationError
-            If there is nothing to fill.
-        """
-        self.apply(fill_between_planes(self.array(), int(self._labels().selected_label)))
 
     def apply(self, edit: Edit, accepted: Collection[int] = ()) -> None:
         """Change pixels so that the layer's own undo takes it back.
