@@ -147,3 +147,16 @@ def test_a_result_beside_leaves_the_selection_alone_and_tells_nobody(viewer):
     assert viewer.layers.selection.active == labels
     viewer.layers.remove(labels)
     assert labels not in viewer.layers.selection
+
+
+def test_strokes_on_an_earlier_result_are_not_undone_on_the_next(layer_viewer):
+    image = layer_viewer.add_image(np.zeros((16, 16)))
+    frame = spatial_frame(image, "YX")
+    labels = show_labels(layer_viewer, "labels", np.ones((16, 16), np.int32), frame=frame)
+    labels.mode = "paint"
+    labels.data_setitem((np.array([3]), np.array([3])), 7)
+    found = np.full((16, 16), 2, np.int32)
+    show_labels(layer_viewer, "labels", found.copy(), frame=frame, into=labels)
+    labels.undo()
+    np.testing.assert_array_equal(labels.data, found)
+    assert labels.mode == "paint"

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 
 @dataclass(frozen=True, slots=True)
 class ImageScored:
@@ -85,7 +87,12 @@ def why_not_comparable(truth: tuple[int, ...], predicted: tuple[int, ...], has_f
 
 
 def evaluate_arrays(
-    truth: Any, predicted: Any, threshold: float, has_frames: bool, should_stop: Callable[[], bool]
+    truth: Any,
+    predicted: Any,
+    threshold: float,
+    has_frames: bool,
+    should_stop: Callable[[], bool],
+    ignore: NDArray[np.bool_] | None = None,
 ) -> Generator[ImageScored | Message, None, Evaluation]:
     """Score labels against the truth and show the mistakes.
 
@@ -99,6 +106,8 @@ def evaluate_arrays(
         Whether the first axis counts separate images.
     should_stop : callable
         Looked at between frames.
+    ignore : ndarray of bool, shape ((T,) (Z,) Y, X), optional
+        Pixels of unknown class.
 
     Raises
     ------
@@ -117,10 +126,10 @@ def evaluate_arrays(
         for true in truth if has_frames else [truth]:
             require_planes(true, "The truth")
         truth = truth != 0
-    parts = [LabelPair("", truth, predicted, None, ndim)]
+    parts = [LabelPair("", truth, predicted, ignore, ndim)]
     if has_frames:
-        pairs = enumerate(zip(truth, predicted, strict=True))
-        parts = [LabelPair(f"frame {t}", true, found, None, ndim, t) for t, (true, found) in pairs]
+        frames = enumerate(zip(truth, predicted, ignore if ignore is not None else [None] * len(truth), strict=True))
+        parts = [LabelPair(f"frame {t}", true, found, hidden, ndim, t) for t, (true, found, hidden) in frames]
     elif truth.ndim == predicted.ndim > spatial_ndim(truth, predicted):
         yield Message(
             "Every plane of both layers holds one number, and they were scored as volumes. If they are planes of one "

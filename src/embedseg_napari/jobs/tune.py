@@ -35,7 +35,7 @@ class TuningImage:
     truth: Any
     """((T,) (Z,) Y, X) ids; or planes of one object each."""
     ignore: np.ndarray | None = None
-    """((Z,) Y, X) bool, pixels of unknown class."""
+    """((T,) (Z,) Y, X) bool, pixels of unknown class."""
     name: str = ""
     where: str = ""
     """File of the image, if it is from one."""
@@ -172,8 +172,8 @@ def _check(truths: Sequence[tuple[np.ndarray, np.ndarray | None, str, bool, int]
     """Refuse truth that is none, and say what is odd: truth, unknown, name, whether it has frames, spatial axes."""
     masks = [
         (mask if unknown is None else np.where(unknown, 0, mask), name, mask.ndim > ndim)
-        for truth, unknown, name, has_frames, ndim in truths
-        for mask in (truth if has_frames else [truth])
+        for truth, ignore, name, has_frames, ndim in truths
+        for mask, unknown in _frames(truth, ignore, has_frames)
     ]
     for warning in require_objects(masks):
         yield Message(warning, "warning")
@@ -181,7 +181,7 @@ def _check(truths: Sequence[tuple[np.ndarray, np.ndarray | None, str, bool, int]
 
 def _tune(
     images: Sequence[tuple[Segmentation, Any, np.ndarray | None]], model_path: Path, should_stop: Callable[[], bool]
-) -> Generator[PairTried, None, Tuning]:
+) -> Generator[PairTried | Message, None, Tuning]:
     pairs, unknown, settings = [], [], []
     for segmentation, truth, ignore in images:
         truth = np.asarray(truth)
@@ -189,13 +189,31 @@ def _tune(
         if fault:
             raise DataError(fault)
         parts = segmentation.frames or (segmentation,)
-        truths = truth if segmentation.frames else [truth]
-        pairs += [(part.maps, true) for part, true in zip(parts, truths, strict=True)]
-        unknown += [ignore] * len(parts)
-        settings += [segmentation.settings] * len(parts)
+        frames = list(zip(parts, _frames(truth, ignore, bool(segmentation.frames)), strict=True))
+        # In frames that nobody has labelled, whatever is there would count as wrong.
+        labelled = [one for one in frames if _is_labelled(*one[1])] or frames
+        if len(labelled) < len(frames):
+            yield Message(f"{len(frames) - len(labelled)} of {len(frames)} frames are left out: they have no labels.")
+        pairs += [(part.maps, true) for part, (true, _) in labelled]
+        unknown += [hidden for _, (_, hidden) in labelled]
+        settings += [segmentation.settings] * len(labelled)
     best = yield from search_thresholds(pairs, settings, should_stop, ignore=unknown)
     again = [segmentation.recluster(*best.best, should_stop=should_stop) for segmentation, *_ in images]
     return Tuning(best, tuple(again), model_path)
+
+
+def _frames(
+    truth: np.ndarray, ignore: np.ndarray | None, has_frames: bool
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Truth of each frame, and its pixels of unknown class; an image is a single one."""
+    if not has_frames:
+        return [(truth, ignore)]
+    return list(zip(truth, [None] * len(truth) if ignore is None else ignore, strict=True))
+
+
+def _is_labelled(truth: np.ndarray, ignore: np.ndarray | None) -> bool:
+    """Whether somebody has said what is there, or that nothing is."""
+    return bool(truth.any()) if ignore is None else not ignore.all()
 
 
 def require_changeable(path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Labels
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.errors import DataError
@@ -293,6 +294,17 @@ def show_shapes(
     return _show(viewer, viewer.add_shapes, data, name, frame, into, options)
 
 
+def replace_pixels(labels: Labels, data: NDArray[Any]) -> None:
+    """Give a Labels layer other pixels; strokes on those that were there cannot be undone on these."""
+    labels.data = data
+    if labels.editable:
+        mode = labels.mode
+        # napari forgets its steps where a layer is no longer edited.
+        labels.editable = False
+        labels.editable = True
+        labels.mode = mode
+
+
 def boxes_around(
     lower: NDArray[np.float64], upper: NDArray[np.float64], ndim: int, margin: float = 0
 ) -> list[NDArray[np.float64]]:
@@ -329,7 +341,10 @@ def _show(
         if features is not None:
             options = {**options, "features": features}
         return add_beside(viewer, add, data, name, {"metadata": {RESULT: FOUND}, **frame.options(), **options})
-    into.data = data
+    if isinstance(into, Labels):
+        replace_pixels(into, data)
+    else:
+        into.data = data
     if features is not None:
         into.features = features
     # A channel axis is one thick pixel there already.

@@ -13,7 +13,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.stores.labels import create_labels
-from embedseg_napari.core.stores.parts import WrittenPart, change_part, with_objects, write_part
+from embedseg_napari.core.stores.parts import WrittenPart, change_part, numbers_now, with_objects, write_part
 from embedseg_napari.core.stores.pyramid import build_pyramid
 
 SHAPE = (150, 203)
@@ -137,3 +137,10 @@ def test_accepted_objects_lie_among_objects_of_large_numbers(kind):
     labels[2:8, 2:7] = 1
     after = with_objects(before, labels, [1])
     assert set(np.unique(after)) == {0, 5, 4_000_000_001}
+
+
+def test_what_is_painted_while_a_part_is_written_keeps_to_its_object():
+    after, written = np.array([[0, 3, 6, 8, 8]]), np.array([[0, 3, 11, 12, 12]])
+    # The store does not know the latter two; one has a number that another object has got there.
+    assert numbers_now([0, 3, 6, 8, 9, 12], after, written) == [0, 3, 11, 12, 9, 13]
+    assert numbers_now([7], np.array([7]), np.array([7])) == [7]

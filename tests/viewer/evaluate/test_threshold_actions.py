@@ -8,13 +8,17 @@ import numpy as np
 import pytest
 from evaluate_steps import finish, press
 from qtpy.QtWidgets import QFileDialog
+from scipy import ndimage
 
 pytest.importorskip("pyqtgraph")
 
+from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model.model_file import read_model_config
+from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import remember
 from embedseg_napari.viewer.worker import RunState
@@ -102,7 +106,7 @@ def test_thresholds_of_what_was_found_in_a_depth_of_one_plane(
 def test_a_model_is_run_on_a_depth_of_one_plane(panel, viewer, blobs, qtbot, model_file) -> None:
     image, true = blobs(2)
     models.remember(model_file)
-    viewer.add_image(image[None], name="image", axis_labels=("z", "y", "x"))
+    layer = viewer.add_image(image[None], name="image", axis_labels=("z", "y", "x"))
     viewer.add_labels(true[None], name="truth", axis_labels=("z", "y", "x"))
     panel.tabs.setCurrentWidget(panel.thresholds)
     panel.thresholds.model.setCurrentIndex(panel.thresholds.model.findText("run tiny"))
@@ -110,7 +114,9 @@ def test_a_model_is_run_on_a_depth_of_one_plane(panel, viewer, blobs, qtbot, mod
     assert panel.run.state is RunState.DONE
     assert panel.thresholds.tuning.segmentation.labels.shape == true.shape
     press(panel.thresholds.show_labels, panel, qtbot)
-    assert viewer.layers["truth tuned"].data.shape == (1, *true.shape)
+    tuned = viewer.layers["truth tuned"]
+    assert tuned.data.shape == (1, *true.shape)
+    assert tuned.metadata[SEGMENTED] == str(layer.unique_id)
 
 
 def test_thresholds_from_maps_of_an_image_in_another_order(panel, viewer, blobs, qtbot, model_file) -> None:
@@ -226,3 +232,26 @@ def test_a_model_is_not_replaced_unasked(panel, fields, qtbot, tmp_path, monkeyp
     assert other.read_bytes() == b"precious"
     press(panel.thresholds.save, panel, qtbot)
     assert read_model_config(other).name == "cells"
+
+
+def test_thresholds_are_scored_only_where_the_truth_is_annotated(panel, viewer, blobs, qtbot, model_file) -> None:
+    image, true = blobs(2)
+    cells = viewer.add_image(image, name="cells")
+    layers = AnnotationLayers(viewer)
+    layers.watch(cells)
+    layers.make()
+    known = np.where(true == true.max(), 0, true)
+    ring = ndimage.binary_dilation(known > 0, iterations=2) & (true == 0)
+    layers.labels.data = np.where(ring, BACKGROUND, known)
+    before = Segmentation.collect(maps_of(true), PredictionConfig())
+    found_in = {RESULT: FOUND, SEGMENTED: str(cells.unique_id)}
+    layer = viewer.add_labels(before.labels, name="labels", metadata=found_in)
+    remember(layer, before, model_file)
+    panel.source.choose(layers.labels, layer)
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    press(panel.thresholds.find, panel, qtbot)
+    assert panel.thresholds.tuning.thresholds.score == 1
+    press(panel.thresholds.show_labels, panel, qtbot)
+    assert (panel.scores.rows[0].tp, panel.scores.rows[0].ap) == (true.max() - 1, 1)
+    # Brightness is that of this image, and these labels are seen with it.
+    assert viewer.layers["labels tuned"].metadata == found_in

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 import embedseg_napari as es
+from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.core.files.in_parts import open_image
+from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.viewer.files.annotations import get_reader
+from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 
 PLUGIN = "embedseg-napari"
@@ -75,3 +79,34 @@ def test_surfaces_are_in_micrometres(viewer, tmp_path) -> None:
     layer = viewer.add_labels(labels, scale=(2000, 1000, 1000), units=("nm",) * 3)
     layer.save(str(tmp_path / "a.stl"), plugin=PLUGIN)
     np.testing.assert_allclose(trimesh.load_mesh(tmp_path / "a.stl").extents, [4, 4, 8])
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.geojson", "a.json", "a.zarr", "a.ply", "a.stl"])
+def test_labels_that_keep_a_place_for_channels_are_saved_by_ending(name, viewer, tmp_path) -> None:
+    labels = np.zeros((6, 12, 15), int)
+    labels[1:5, 2:6, 3:9] = 1
+    layer = viewer.add_labels(labels[:, None], axis_labels="zcyx", scale=(2, 1, 0.5, 0.5), units=("um",) * 4)
+    assert layer.save(str(tmp_path / name), plugin=PLUGIN)
+    if name.endswith(("zip", "json")):
+        np.testing.assert_array_equal(es.import_labels(tmp_path / name, labels.shape), labels)
+    elif name == "a.zarr":
+        image = open_image(tmp_path / name)
+        assert (image.axes, image.spacing) == ("ZYX", (2, 0.5, 0.5))
+    else:
+        trimesh = pytest.importorskip("trimesh")
+        np.testing.assert_allclose(trimesh.load_mesh(tmp_path / name).extents, [3, 2, 8])
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tif", "a.zarr"])
+def test_painted_background_is_no_object_of_a_file(name, viewer, tmp_path) -> None:
+    layers = AnnotationLayers(viewer)
+    layers.watch(viewer.add_image(np.zeros((20, 30))))
+    layers.make()
+    layers.labels.data[2:6, 3:9], layers.labels.data[10:, 10:] = 1, BACKGROUND
+    assert layers.labels.save(str(tmp_path / name), plugin=PLUGIN)
+    if name == "a.zip":
+        saved = es.import_labels(tmp_path / name, (20, 30))
+    else:
+        saved = read_image(tmp_path / name, labels=True).array
+    np.testing.assert_array_equal(saved, np.where(layers.labels.data == 1, 1, 0))
+    assert BACKGROUND in layers.labels.data

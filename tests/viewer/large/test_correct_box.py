@@ -186,3 +186,63 @@ def test_what_could_not_be_written_is_told_without_a_panel(viewer, opened, slow_
     slow_store.set()
     qtbot.waitUntil(lambda: bool(notification_manager.records), timeout=WAIT)
     assert "was changed in this part since it was opened" in notification_manager.records[-1].message
+
+
+def beside(layer, at):
+    """A pixel of background that touches another one."""
+    return next((at[0] + y, at[1] + x) for y, x in ((0, 1), (0, -1), (1, 0)) if layer.data[at[0] + y, at[1] + x] == 0)
+
+
+def paint(layer, *pixels):
+    layer.data_setitem(tuple(np.transpose(pixels)), layer.selected_label)
+
+
+@pytest.fixture
+def new_object(opened, qtbot):
+    """The box, a part in which a new object of two pixels is painted, these pixels, and what the store holds there."""
+    box, path, labels = opened
+    layer = open_part(box, qtbot).layer
+    start = np.round(labels.world_to_data(layer.data_to_world((0, 0)))).astype(int)
+    first = tuple(np.argwhere(layer.data == 0)[0])
+    pixels = [first, beside(layer, first)]
+    layer.mode = "paint"
+    paint(layer, *pixels)
+    return box, layer, pixels, lambda: [int(labels_in(path)[tuple(np.add(start, one))]) for one in pixels]
+
+
+def test_a_new_object_is_painted_on_with_the_number_that_it_got(new_object, qtbot):
+    box, layer, pixels, stored = new_object
+    write(box, qtbot)
+    assert layer.mode == "paint"
+    pixels.append(beside(layer, pixels[1]))
+    paint(layer, pixels[2])
+    write(box, qtbot)
+    assert "0 new" in box.said.text()
+    assert set(stored()) == {layer.selected_label}
+
+
+def test_what_is_undone_after_writing_brings_no_number_of_before_back(new_object, qtbot):
+    box, layer, pixels, stored = new_object
+    layer.data_setitem(tuple(np.transpose(pixels[1:])), 0)
+    write(box, qtbot)
+    layer.undo()
+    write(box, qtbot)
+    assert len(set(stored()) - {0}) == 1
+
+
+def test_what_is_painted_meanwhile_belongs_to_its_object(viewer, opened, slow_store, qtbot):
+    box, path, labels = opened
+    layer = open_part(box, qtbot).layer
+    start = np.round(labels.world_to_data(layer.data_to_world((0, 0)))).astype(int)
+    first = tuple(np.argwhere(layer.data == 0)[0])
+    paint(layer, first)
+    box.write_button.click()
+    qtbot.waitUntil(lambda: "Looking for" in box.said.text(), timeout=WAIT)
+    second = beside(layer, first)
+    paint(layer, second)
+    slow_store.set()
+    qtbot.waitUntil(lambda: not box.is_busy, timeout=WAIT)
+    assert layer.data[first] == layer.data[second] == layer.selected_label
+    write(box, qtbot)
+    now = labels_in(path)
+    assert now[tuple(np.add(start, first))] == now[tuple(np.add(start, second))] == now.max()

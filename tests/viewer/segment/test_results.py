@@ -346,3 +346,15 @@ def test_results_stay_where_they_were_found_when_the_image_gets_another_number_o
     image.data = np.zeros((2, 24, 24))
     panel.results.update(panel.results.of_image(image), panel.results.of_image(image).segmentation)
     assert viewer.layers["cells labels"].translate.tolist() == [3, 4]
+
+
+def test_an_image_that_was_renamed_has_one_result_still(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    layers = set(viewer.layers)
+    image.name = "nuclei"
+    panel.start()
+    finish(qtbot, panel)
+    assert set(viewer.layers) == layers
+    assert panel.results.labels == viewer.layers["cells labels"]

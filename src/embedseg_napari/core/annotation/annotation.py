@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.annotation.states import BACKGROUND, AnnotationCounts, object_ids
+from embedseg_napari.core.annotation.states import BACKGROUND, AnnotationCounts, object_ids, without_background
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 _revisions = itertools.count(1)
 
@@ -61,6 +63,17 @@ class Annotation:
         pairs = (self.regions, other.regions), (self.earlier_regions, other.earlier_regions)
         return all(a is b if a is None or b is None else np.array_equal(a, b) for a, b in pairs)
 
+    def objects(self) -> np.ndarray:
+        """Ids of the objects; 0 is background, or unknown."""
+        return without_background(self.labels)
+
+    def unknown(self) -> NDArray[np.bool_] | None:
+        """Pixels that are neither object, nor painted background, nor in a region; None if there is no such pixel."""
+        unknown: NDArray[np.bool_] = self.labels == 0
+        if self.regions is not None:
+            unknown &= ~self.regions
+        return unknown if unknown.any() else None
+
     def counts(self) -> AnnotationCounts:
         """Count objects and pixels of each state."""
         painted = int(np.count_nonzero(self.labels))
@@ -92,8 +105,7 @@ class Annotation:
         Returns
         -------
         Example
-            Its arrays share no memory with the annotation. `ignore` holds the pixels that are neither object, nor
-            painted background, nor in a region; None if there is no such pixel.
+            Its arrays share no memory with the annotation; `ignore` is what is unknown.
 
         Raises
         ------
@@ -106,9 +118,6 @@ class Annotation:
             raise DataError(
                 f"{name}: its image has shape {image.shape}, its annotation {labels.shape}; they must agree."
             )
-        ignore = labels == 0
-        if self.regions is not None:
-            ignore &= ~self.regions
-        instances = np.where(labels == BACKGROUND, 0, labels).astype(np.int32)
+        instances = self.objects().astype(np.int32)
         size = None if spacing is None else tuple(float(step) for step in spacing)
-        return Example(name, image, instances, ignore if ignore.any() else None, size, unit)
+        return Example(name, image, instances, self.unknown(), size, unit)

@@ -46,6 +46,12 @@ def is_object(labels: np.ndarray) -> NDArray[np.bool_]:
     return found
 
 
+def without_background(labels: np.ndarray) -> np.ndarray:
+    """Return a label array with 0 where background is painted: the objects alone."""
+    objects: np.ndarray = np.where(labels == BACKGROUND, labels.dtype.type(0), labels)
+    return objects
+
+
 def object_ids(labels: np.ndarray) -> NDArray[np.int64]:
     """Ids of the objects in a label array, ascending."""
     flat = labels.ravel()

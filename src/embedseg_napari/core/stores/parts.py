@@ -152,6 +152,26 @@ def change_part(
     yield WrittenPart(len(changed), len(new), n_reaching_out, numbered)
 
 
+def numbers_now(numbers: Sequence[int], after: NDArray[Any], written: NDArray[Any]) -> list[int]:
+    """Numbers that were painted with while a part was written, as they are to be once its new objects have others.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        Of pixels, as the person knows them.
+    after, written : ndarray
+        The part as it was given, and as it is in the store now.
+    """
+    is_new = after != written
+    known = dict(zip(after[is_new].tolist(), written[is_new].tolist(), strict=True))
+    largest = max(int(written.max(initial=0)), max(numbers))
+    for number in sorted(set(known.values()) & set(numbers) - set(known)):
+        # An object that is not in the store yet gives way to one that is.
+        largest += 1
+        known[number] = largest
+    return [known.get(int(number), int(number)) for number in numbers]
+
+
 def _at_ends(part: NDArray[Any], start: Sequence[int], shape: Sequence[int]) -> NDArray[Any]:
     """Numbers at those ends of a part that are not the image's own."""
     found = [np.zeros(0, part.dtype)]

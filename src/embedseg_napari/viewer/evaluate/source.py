@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from embedseg_napari.core.annotation.states import without_background
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.machine import fits_machine
@@ -26,6 +27,7 @@ from embedseg_napari.jobs.evaluate import why_not_comparable
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 from embedseg_napari.viewer.files.live import COPIES
+from embedseg_napari.viewer.fully_annotated import annotation_of
 from embedseg_napari.viewer.labelled_images import named_like, ordered_labels
 from embedseg_napari.viewer.layers import (
     ANNOTATION,
@@ -50,6 +52,7 @@ from embedseg_napari.viewer.widgets.layer_box import CHOOSE, LayerBox
 
 if TYPE_CHECKING:
     import napari
+    from numpy.typing import NDArray
 
     from embedseg_napari.jobs.recipe import Recipe
 
@@ -96,6 +99,8 @@ class EvaluationSource(QWidget):
         self.hint.watch(lambda: self.predicted.layer() is None or not self._has_own_truth())
         self.hint.converted.connect(self._take_converted)
         self.complaint = Sentence()
+        self.part = Sentence("Only what is annotated counts: objects, painted background and fully annotated areas.")
+        """Said where the truth is what a person annotates."""
         for text, field in (
             ("Truth", self.truth.native),
             ("Prediction", self.predicted.native),
@@ -111,6 +116,7 @@ class EvaluationSource(QWidget):
         layout.addLayout(self.form)
         layout.addWidget(self.hint)
         layout.addWidget(self.complaint)
+        layout.addWidget(self.part)
         self.use_layers.toggled.connect(self._follow)
         for box in (self.truth, self.predicted):
             box.changed.connect(self._on_layers)
@@ -210,6 +216,8 @@ class EvaluationSource(QWidget):
         # What is merely missing is said beside the button; what is wrong, here.
         self.complaint.say(fault, is_wrong=True)
         self.complaint.setVisible(bool(fault) and self.is_wrong())
+        truth = self.truth.layer() if is_layers else None
+        self.part.setVisible(not fault and truth is not None and ANNOTATION in truth.metadata)
         self.changed.emit()
 
     def is_layers(self) -> bool:
@@ -249,6 +257,26 @@ class EvaluationSource(QWidget):
             # Results for an image with channels between other axes keep a place for them.
             array, axes = first_along(array, channel), result_axes(axes)
         return ordered_labels(truth, axes, predicted.name), reorder(array, axes, ordered(axes))
+
+    def compared(self) -> tuple[Any, Any, NDArray[np.bool_] | None]:
+        """Truth and prediction as `arrays`, their objects alone, and pixels of unknown class as `known`."""
+        predicted, (true, found) = self.predicted.layer(), self.arrays()
+        assert predicted is not None
+        if ANNOTATION in predicted.metadata:
+            found = without_background(np.asarray(found))
+        true, ignore = self.known(true)
+        return true, found, ignore
+
+    def known(self, true: Any) -> tuple[Any, NDArray[np.bool_] | None]:
+        """Objects of the truth, whose array is given as T(Z)YX, and its pixels of unknown class.
+
+        They are what is not annotated yet, in a layer that a person annotates an image with; None in others.
+        """
+        truth = self.truth.layer()
+        if truth is None or ANNOTATION not in truth.metadata:
+            return true, None
+        annotation = annotation_of(truth, np.asarray(true), self.truth.viewer.layers)
+        return annotation.objects(), annotation.unknown()
 
     def is_wrong(self) -> bool:
         """Whether something was chosen that cannot be used, rather than nothing yet."""

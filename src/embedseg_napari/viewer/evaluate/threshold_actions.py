@@ -17,6 +17,7 @@ from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thresholds, tune
 from embedseg_napari.viewer.labelled_images import labelled_picture, ordered_labels
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 from embedseg_napari.viewer.model_list import models, read_config
 from embedseg_napari.viewer.provenance import origin_of, remember
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, spatial_frame
@@ -47,6 +48,8 @@ class _Pair:
     """Of the prediction; empty without one."""
     is_flat: bool
     """Whether the truth has a depth of one plane, and the objects are found without depth."""
+    found_in: dict[str, str]
+    """Which image the objects are found in, as metadata of their layer say it; empty where that is not known."""
 
 
 class TuningFlow(QObject):
@@ -102,28 +105,34 @@ class TuningFlow(QObject):
             if origin is None:
                 self.say("The maps are no longer in memory; segment again, or choose a model.")
                 return
-            (truth, found), axes = self.source.arrays(), self.source.axes()
+            (truth, found, ignore), axes = self.source.compared(), self.source.axes()
             is_flat = "Z" in axes and found.shape[-3] == 1 and found.ndim > origin.segmentation.labels.ndim
-            known = [(origin.segmentation, truth[..., 0, :, :] if is_flat else truth, None)]
-            model, pair = origin.model_path, _Pair(true_layer, predicted, axes, is_flat)
+            if is_flat:
+                truth, ignore = _first_plane(truth), _first_plane(ignore)
+            assert predicted is not None
+            known = [(origin.segmentation, truth, ignore)]
+            found_in = {key: value for key, value in predicted.metadata.items() if key == SEGMENTED}
+            model, pair = origin.model_path, _Pair(true_layer, predicted, axes, is_flat, found_in)
             self.start(lambda stop: tune(known, model, stop), partial(self._show, pair), "thresholds")
             return
         if image is None:
             return
         has_frames = predicted is not None and self.source.has_frames()
         picture = labelled_picture(image, true_layer, FRAMES if has_frames else None)
-        truth = ordered_labels(true_layer, result_axes(picture.axes), image.name)
+        truth, ignore = self.source.known(ordered_labels(true_layer, result_axes(picture.axes), image.name))
         axes = ordered(picture.axes)
         array = reorder(picture.array, picture.axes, axes)
         config = read_config(path)
         is_flat = "Z" in axes and array.shape[-3] == 1 and config is not None and config.ndim == 2
         if is_flat:
             is_flat = truth.ndim >= len(result_axes(axes))
-            truth = truth[..., 0, :, :] if is_flat else truth
+            if is_flat:
+                truth, ignore = _first_plane(truth), _first_plane(ignore)
             array, axes = array[..., 0, :, :], axes.replace("Z", "")
-        pair = _Pair(true_layer, predicted, "" if predicted is None else self.source.axes(), is_flat)
+        found_in = {SEGMENTED: str(image.unique_id)}
+        pair = _Pair(true_layer, predicted, "" if predicted is None else self.source.axes(), is_flat, found_in)
         job = SegmentJob(array, axes, "all", path, "auto", None, {}, advise=False)
-        annotated = [TuningImage(job, truth)]
+        annotated = [TuningImage(job, truth, ignore)]
         self.start(lambda stop: predict_and_tune(annotated, path, stop), partial(self._show, pair), "running the model")
 
     def _show(self, pair: _Pair, tuning: Tuning) -> None:
@@ -149,7 +158,9 @@ class TuningFlow(QObject):
                 frame = frame.without(SPACE[truth.ndim][0])
             frame = replace(frame, axes=SPACE[n_axes])
         name = (truth if predicted is None else predicted).name.removesuffix(TUNED)
-        layer = show_labels(self.viewer, f"{name}{TUNED}", labels, frame=frame.flat() if pair.is_flat else frame)
+        frame = frame.flat() if pair.is_flat else frame
+        found = {RESULT: FOUND, **pair.found_in}
+        layer = show_labels(self.viewer, f"{name}{TUNED}", labels, frame=frame, metadata=found)
         remember(layer, tuning.segmentation, tuning.model_path)
         self.source.choose(truth, layer)
         self.evaluate()
@@ -192,3 +203,8 @@ class TuningFlow(QObject):
         self.start(
             lambda stop: store_thresholds(source, target, best, stop, overwrite=may_replace), saved, "saving the model"
         )
+
+
+def _first_plane(labels: Any) -> Any:
+    """Labels, or pixels of unknown class, without their depth of one plane."""
+    return None if labels is None else labels[..., 0, :, :]

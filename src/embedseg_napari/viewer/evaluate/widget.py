@@ -224,10 +224,10 @@ class EvaluateWidget(DockPanel):
         true_layer, found_layer = self.source.truth.layer(), self.source.predicted.layer()
         if true_layer is None or found_layer is None:
             return
-        has_frames, arrays = self.source.has_frames(), self.source.arrays()
+        has_frames, (truth, predicted, ignore) = self.source.has_frames(), self.source.compared()
         compared = ComparedLayers(true_layer, found_layer, self.source.axes())
         self._start(
-            lambda stop: evaluate_arrays(*arrays, threshold, has_frames, stop),
+            lambda stop: evaluate_arrays(truth, predicted, threshold, has_frames, stop, ignore),
             lambda scores: self._take_scores(scores, compared),
             "comparing objects",
         )

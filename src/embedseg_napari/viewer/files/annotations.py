@@ -15,7 +15,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.export import export_labels, import_labels, is_outlined
 from embedseg_napari.core.exchange.imagej import has_rois
 from embedseg_napari.viewer.files.live import full_array
-from embedseg_napari.viewer.layers import is_users, named_axes, picture_of, pixel_size
+from embedseg_napari.viewer.layers import first_along, is_users, named_axes, objects_alone, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
 
 if TYPE_CHECKING:
@@ -91,9 +91,12 @@ def write_objects(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     DataError
         If the file cannot be written, or the layer has no objects.
     """
-    array = full_array(data)
+    array = objects_alone(full_array(data), meta.get("metadata", {}))
     axes = named_axes(meta.get("axis_labels"), array.ndim) or guess_axes(array.shape, min(array.ndim, 3))
     spacing, unit = pixel_size(meta.get("scale", ()), meta.get("units"), axes) if "scale" in meta else (None, None)
+    if "C" in axes and array.shape[axes.index("C")] == 1:
+        # Results for an image with channels between other axes keep a place for them.
+        array, axes = first_along(array, axes.index("C")), result_axes(axes)
     # The dialog of napari asked before it came here.
     export_labels(array, path, KINDS[Path(path).suffix.lower()], axes, spacing=spacing, unit=unit, overwrite=True)
     return [str(path)]

@@ -18,7 +18,7 @@ from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.viewer.files.live import full_array
-from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, named_axes, pixel_size
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, named_axes, objects_alone, pixel_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +117,7 @@ def _write_layer(target: Path, data: Any, meta: dict[str, Any], kind: str) -> No
 
 
 def _write_labels_array(target: Path, array: np.ndarray, meta: dict[str, Any], *, overwrite: bool = False) -> None:
+    array = objects_alone(array, meta.get("metadata", {}))
     axes, spacing, unit = _geometry(array, meta)
     interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes)
     write_labels(target, array, axes, spacing, unit, interval=interval, keep_order=True, overwrite=overwrite)

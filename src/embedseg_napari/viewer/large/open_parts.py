@@ -9,9 +9,10 @@ import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 
+from embedseg_napari.core.stores.parts import numbers_now
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.large.store_layer import layer_of
-from embedseg_napari.viewer.result_layers import is_shown
+from embedseg_napari.viewer.result_layers import is_shown, replace_pixels
 from embedseg_napari.viewer.worker import run_in_background
 
 if TYPE_CHECKING:
@@ -93,13 +94,15 @@ class OpenParts(QObject):
             self.said.emit("", False)
             return
         part.before = written.labels.reshape(after.shape)
-        if is_shown(viewer, part.layer):
+        if is_shown(viewer, part.layer) and not np.array_equal(part.before, after):
             # What was painted while it was being written is kept, and not in the store yet.
-            now = np.array(part.layer.data)
+            layer, now = part.layer, np.array(part.layer.data)
             is_newer = now != after
+            *newer, selected = numbers_now([*now[is_newer], layer.selected_label], after, part.before)
             shown = part.before.copy()
-            shown[is_newer] = now[is_newer]
-            part.layer.data = shown
+            shown[is_newer] = newer
+            replace_pixels(layer, shown)
+            layer.selected_label = selected
         labels = layer_of(viewer, part.place.store.folder)
         if labels is not None:
             labels.refresh(extent=False)

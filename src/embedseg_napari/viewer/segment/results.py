@@ -194,7 +194,7 @@ class ResultLayers:
                     earlier.centers.visible = False
             else:
                 self._results.remove(earlier)
-                if earlier.selection.name == selection.name:
+                if earlier.selection.stands_alone == selection.stands_alone:
                     result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
                 elif earlier.selection.stands_alone and not selection.stands_alone:
                     # A part that was tried out would lie over what is found now.

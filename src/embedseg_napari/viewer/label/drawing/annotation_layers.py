@@ -21,7 +21,7 @@ from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObje
 from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
 from embedseg_napari.viewer.large.annotated_part import origin_of
 from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, array_of, free_copy, picture_of
-from embedseg_napari.viewer.result_layers import followed_frame, is_shown
+from embedseg_napari.viewer.result_layers import followed_frame, is_shown, replace_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -160,10 +160,7 @@ class AnnotationLayers:
         if self.labels is None:
             self._add_labels(labels)
         else:
-            self.labels.data = self.frame.array(labels)
-            # What was there cannot be undone here: napari forgets its steps where a layer is no longer edited.
-            self.labels.editable = False
-            self.labels.editable = True
+            replace_pixels(self.labels, self.frame.array(labels))
         assert self.protection is not None
         self.protection.replace(annotation.accepted_ids)
         self.regions.show(annotation.regions, annotation.earlier_regions)

@@ -9,7 +9,7 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from embedseg_napari.viewer.label.drawing.regions import drawn_regions, is_one_empty, outlines, shapes_mask
+from embedseg_napari.viewer.fully_annotated import drawn_regions, is_one_empty, outlines, shapes_mask
 from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 
@@ -112,7 +112,7 @@ class RegionLayer:
         frame = self.frame
         if self.layer is None or frame is None:
             return None
-        mask = shapes_mask(self.layer, frame, self.shape)
+        mask = shapes_mask(self.layer, frame.axes, self.shape)
         return mask if mask.any() else None
 
     @property
@@ -131,12 +131,12 @@ class RegionLayer:
     def count(self) -> int:
         """Number of regions that are drawn; single clicks do not count."""
         frame = self.frame
-        return 0 if self.layer is None or frame is None else len(drawn_regions(self.layer, frame))
+        return 0 if self.layer is None or frame is None else len(drawn_regions(self.layer, frame.axes))
 
     def is_one_empty(self, labels: NDArray[np.int32]) -> bool:
         """Whether a region says that nothing is there; labels ((Z,) Y, X) show the objects."""
         frame = self.frame
-        return self.layer is not None and frame is not None and is_one_empty(self.layer, frame, labels)
+        return self.layer is not None and frame is not None and is_one_empty(self.layer, frame.axes, labels)
 
     def notice_removal(self) -> bool:
         """Whether the layer is gone from the viewer, since the last time."""

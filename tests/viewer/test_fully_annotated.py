@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from embedseg_napari.core.annotation.states import region_mask
+from embedseg_napari.viewer.fully_annotated import outlines
 from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
-from embedseg_napari.viewer.label.drawing.regions import outlines
 
 SHAPES = st.tuples(st.integers(1, 12), st.integers(1, 12))
 

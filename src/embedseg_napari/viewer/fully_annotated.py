@@ -1,30 +1,53 @@
-"""Regions as shapes and as masks: filling what is drawn around a mask gives the mask back, holes included."""
+"""What is fully annotated of an image, as shapes and as masks.
+
+Filling what is drawn around a mask gives the mask back, holes included.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Shapes
 
+from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.states import is_object, region_mask
 from embedseg_napari.core.axes import spatial_axes
+from embedseg_napari.viewer.layers import ANNOTATION, picture_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from napari.layers import Shapes
+    from napari.layers import Labels, Layer
     from numpy.typing import NDArray
-
-    from embedseg_napari.viewer.result_layers import Frame
 
 
 LEAST_SIDE = 3
 """Pixels: a smaller rectangle was clicked, not drawn."""
 
 
-def drawn_regions(layer: Shapes, frame: Frame) -> list[NDArray[np.float64]]:
+def annotation_of(labels: Labels, array: NDArray[Any], layers: Iterable[Layer]) -> Annotation:
+    """What layers say of the image that one of them annotates.
+
+    Parameters
+    ----------
+    labels : Labels
+        That layer.
+    array : ndarray, shape ((Z,) Y, X)
+        Its pixels.
+    layers : iterable of Layer
+        Those of the viewer; one of them may hold what is fully annotated.
+    """
+    image = labels.metadata[ANNOTATION]
+    around = next((one for one in layers if isinstance(one, Shapes) and one.metadata.get(ANNOTATION) == image), None)
+    if around is None:
+        return Annotation(array)
+    return Annotation(array, shapes_mask(around, picture_of(labels).axes, array.shape))
+
+
+def drawn_regions(layer: Shapes, axes: str) -> list[NDArray[np.float64]]:
     """Corners ((z,) y, x) of the rectangles and polygons of a layer with these axes; single clicks are left out."""
-    keep = [frame.axes.index(letter) for letter in spatial_axes(frame.axes)]
+    keep = [axes.index(letter) for letter in spatial_axes(axes)]
     regions = []
     for corners, kind in zip(layer.data, layer.shape_type, strict=True):
         if kind in ("rectangle", "polygon") and len(corners) >= 3:
@@ -34,33 +57,33 @@ def drawn_regions(layer: Shapes, frame: Frame) -> list[NDArray[np.float64]]:
     return regions
 
 
-def shapes_mask(layer: Shapes, frame: Frame, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def shapes_mask(layer: Shapes, axes: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Where ((Z,) Y, X) the rectangles and polygons of a layer lie; in a volume each on the plane it is drawn on.
 
     Parameters
     ----------
     layer : Shapes
         As for :func:`drawn_regions`.
-    frame : Frame
-        Axes of the layer.
+    axes : str
+        Those of the layer, one letter each.
     shape : tuple of int
         Of the mask.
     """
     mask = np.zeros(shape, bool)
-    for place, inside in _masks(layer, frame, shape):
+    for place, inside in _masks(layer, axes, shape):
         mask[place] |= inside
     return mask
 
 
-def is_one_empty(layer: Shapes, frame: Frame, labels: NDArray[np.int32]) -> bool:
+def is_one_empty(layer: Shapes, axes: str, labels: NDArray[np.int32]) -> bool:
     """Whether a region has pixels of the image, and none of an object that the labels ((Z,) Y, X) show."""
-    masks = _masks(layer, frame, labels.shape)
+    masks = _masks(layer, axes, labels.shape)
     return any(inside.any() and not is_object(labels[place][inside]).any() for place, inside in masks)
 
 
-def _masks(layer: Shapes, frame: Frame, shape: tuple[int, ...]) -> Iterator[tuple[Any, NDArray[np.bool_]]]:
+def _masks(layer: Shapes, axes: str, shape: tuple[int, ...]) -> Iterator[tuple[Any, NDArray[np.bool_]]]:
     """Index of the plane that each region is drawn on, and its mask (Y, X) there."""
-    for points in drawn_regions(layer, frame):
+    for points in drawn_regions(layer, axes):
         plane = round(float(points[:, 0].mean()))
         if len(shape) == 2:
             yield ..., region_mask(shape, [points])

@@ -1,0 +1,69 @@
+"""What is compared where the truth is what a person annotates: objects, painted background, and areas."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from evaluate_steps import press
+from scipy import ndimage
+
+pytest.importorskip("pyqtgraph")
+
+from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
+from embedseg_napari.viewer.layers import FOUND, RESULT
+
+UNLABELLED = (6, 7, 8)
+
+
+@pytest.fixture(params=["yx", "zyx", "zcyx", "xy"])
+def cells(request, viewer):
+    """Five of eight cells annotated, with background around them, and all eight found; a rectangle around the last."""
+    axes = request.param
+    found = np.zeros((60, 100), np.int32)
+    for number, (y, x) in enumerate(itertools.product((10, 40), (5, 27, 49, 71)), 1):
+        found[y : y + 10, x : x + 10] = number
+    true = np.where(np.isin(found, UNLABELLED), 0, found)
+    annotated = np.where(ndimage.binary_dilation(true > 0, iterations=2) & (true == 0), BACKGROUND, true)
+    if "z" in axes:
+        found, annotated = (np.stack([one] * 3) for one in (found, annotated))
+    sizes = {"z": 3, "c": 2, "y": 60, "x": 100}
+    image = viewer.add_image(np.zeros([sizes[axis] for axis in axes]), name="cells", axis_labels=tuple(axes))
+    layers = AnnotationLayers(viewer)
+    layers.watch(image)
+    layers.make()
+    layers.labels.data = layers.frame.array(annotated)
+    predicted = viewer.add_labels(
+        layers.frame.array(found), name="cells labels", metadata={RESULT: FOUND}, axis_labels=layers.labels.axis_labels
+    )
+    around = np.zeros(layers.shape, bool)
+    around[..., 38:52, 69:83] = True
+    return layers, predicted, around
+
+
+def counts(panel, qtbot):
+    press(panel.evaluate, panel, qtbot)
+    row = panel.scores.rows[0]
+    return row.tp, row.fp, row.fn
+
+
+def test_only_what_is_annotated_counts(panel, viewer, cells, qtbot) -> None:
+    layers, predicted, around = cells
+    assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (layers.labels, predicted)
+    assert not panel.source.part.isHidden()
+    assert counts(panel, qtbot) == (5, 0, 0)
+    overlay = viewer.layers["Mistakes"]
+    np.testing.assert_array_equal(overlay.data > 0, (predicted.data > 0) & ~np.isin(predicted.data, UNLABELLED))
+    # An area says that nothing else is there.
+    layers.regions.show(around)
+    assert counts(panel, qtbot) == (5, 1, 0)
+    np.testing.assert_array_equal(overlay.data > 0, (predicted.data > 0) & ~np.isin(predicted.data, UNLABELLED[:2]))
+
+
+def test_painted_background_is_no_object_that_was_found(panel, viewer, cells, qtbot) -> None:
+    layers, whole, _ = cells
+    panel.source.choose(whole, layers.labels)
+    assert panel.source.part.isHidden()
+    assert counts(panel, qtbot) == (5, 0, 3)
