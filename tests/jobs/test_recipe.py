@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from store_steps import write_store
 
 import embedseg_napari as es
 from embedseg_napari.cli import main
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.plane_stack import is_plane_file
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.inference import predictor
 from embedseg_napari.core.inference.scale_search import FoundScale
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.stores.labels import create_labels
 from embedseg_napari.jobs.folder.plan import FolderJob
 from embedseg_napari.jobs.folder.segment_folder import segment_folder
-from embedseg_napari.jobs.recipe import SegmentRecipe, methods_sentence, of_image, of_words, read_recipe
+from embedseg_napari.jobs.recipe import SegmentRecipe, file_hash, methods_sentence, of_image, of_words, read_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +150,18 @@ def test_a_script_runs_a_command(tmp_path, image) -> None:
     table.unlink()
     run(recipe.command)
     assert table.read_text() == first
+
+
+@pytest.mark.parametrize("image", ["", "0"])
+def test_labels_that_a_store_holds_are_no_part_of_its_image(tmp_path, image) -> None:
+    pixels = np.ones((20, 20), np.uint16)
+    # As bioformats2raw does, or an image itself.
+    path = write_store(tmp_path / "a.zarr" / image, pixels)
+    before = file_hash(tmp_path / "a.zarr")
+    create_labels(path, open_image(path), name="nuclei", block=(20, 20))
+    assert file_hash(tmp_path / "a.zarr") == before
+    write_store(path, pixels + 1)
+    assert file_hash(tmp_path / "a.zarr") != before
 
 
 def test_what_is_no_recipe_is_refused(tmp_path) -> None:

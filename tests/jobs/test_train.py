@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from napari.layers import Image, Labels
 
@@ -35,8 +37,6 @@ def drain(run):
 
 
 def test_the_model_is_saved_and_can_be_trained_further(request_):
-    from dataclasses import replace
-
     from embedseg_napari.core.model.model import load_model
 
     shown = []
@@ -86,8 +86,6 @@ def test_stop_before_the_first_step_leaves_nothing(request_):
 
 
 def test_a_pause_changes_nothing_but_the_time(request_):
-    from dataclasses import replace
-
     from embedseg_napari.core.model.model import load_model
 
     job = TrainingJob(request_)
@@ -113,14 +111,16 @@ def test_a_pause_changes_nothing_but_the_time(request_):
     assert all((one[name] == two[name]).all() for name in one)
 
 
-def test_nothing_is_chosen_or_said_for_a_pause(request_):
-    from dataclasses import replace
-
+@pytest.fixture
+def further(request_) -> TrainingRequest:
+    """A training that goes on from a model, and chooses at its end how much of that stays."""
     _, first = drain(TrainingJob(request_).run(lambda: False))
     config = TINY.model_copy(update={"keep_start": True, "epochs": 4, "validation_fraction": 0.0})
-    further = replace(
-        request_, config=config, start_from=str(first.path), output=request_.output.with_name("further.embedseg")
-    )
+    output = request_.output.with_name("further.embedseg")
+    return replace(request_, config=config, start_from=str(first.path), output=output)
+
+
+def test_nothing_is_chosen_or_said_for_a_pause(further):
     job, events = TrainingJob(further), []
     run = job.run(lambda: False)
     for event in run:
@@ -171,6 +171,34 @@ def test_a_stop_ends_a_pause(request_):
     _, saved = drain(run)
     assert saved.stopped
     assert saved.path.exists()
+
+
+@pytest.mark.parametrize("stops", ["in the pause", "while the checkpoint is written"])
+def test_a_stop_of_a_pause_chooses_what_any_stop_does(further, monkeypatch, stops):
+    from embedseg_napari.core.model.model import load_model
+    from embedseg_napari.core.training.run import TrainingRun
+
+    stop, job, save = [], TrainingJob(further), TrainingRun.save
+
+    def save_slowly(self):
+        if stops == "while the checkpoint is written":
+            stop.append(True)
+        return save(self)
+
+    monkeypatch.setattr(TrainingRun, "save", save_slowly)
+    run, events = job.run(lambda: bool(stop)), []
+    for event in run:
+        events.append(event)
+        if isinstance(event, StepFinished) and event.step == 3:
+            job.pause()
+        elif isinstance(event, TrainingPaused):
+            stop.append(True)
+    assert sum(isinstance(event, StepFinished) for event in events) == 3
+    assert any(isinstance(event, TrainingPaused) for event in events) == (stops == "in the pause")
+    is_chosen = load_model(further.output).config.training["share_trained"] < 1
+    said = " ".join(event.text for event in events if isinstance(event, Message))
+    # There is a second for it.
+    assert is_chosen or "before weights and thresholds were chosen" in said
 
 
 @pytest.mark.parametrize(
@@ -283,8 +311,6 @@ def test_a_model_that_took_the_name_meanwhile_is_left_alone(tmp_path):
 
 
 def test_one_labelled_image_gives_a_score(blobs, request_):
-    from dataclasses import replace
-
     image, labels = blobs(2, 14, 96)
     pair = pair_from_layers(Image(image, name="cells"), Labels(labels))
     events, saved = drain(TrainingJob(replace(request_, pairs=(pair,))).run(lambda: False))

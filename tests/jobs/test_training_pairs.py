@@ -203,12 +203,34 @@ def test_a_value_that_stands_for_unknown_is_no_object(blobs):
     np.testing.assert_array_equal(example.ignore, labels == 255)
 
 
-def test_named_labels_are_also_those_of_the_images_held_out(blobs, tmp_path):
+def test_images_held_out_that_have_masks_need_no_labels_of_that_name(blobs, tmp_path, monkeypatch):
     image, labels = blobs(2)
+    path = write_store(tmp_path / "train" / "images" / "a.ome.zarr", image, "yx", "0.4")
+    create_labels(path, open_image(path), name="truth", block=(64, 64)).write((slice(None),) * 2, labels)
+    for folder, write, array in (("images", write_image, image), ("masks", write_labels, labels)):
+        (tmp_path / "val" / folder).mkdir(parents=True)
+        write(tmp_path / "val" / folder / "a.tif", array, "YX")
+    # What the working directory holds is not meant.
+    write_store(tmp_path / "truth", np.where(labels == 1, labels, 0), "yx")
+    monkeypatch.chdir(tmp_path)
+    for (example,) in read_dataset(tmp_path, labels="truth"):
+        np.testing.assert_array_equal(example.instances > 0, labels > 0)
+
+
+@pytest.mark.parametrize("lies_here", [False, True])
+def test_named_labels_are_also_those_of_the_images_held_out(blobs, tmp_path, monkeypatch, lies_here):
+    image, labels = blobs(2)
+    others = np.where(labels == 1, labels, 0)
     for part in ("train", "val"):
         path = write_store(tmp_path / part / "images" / "a.ome.zarr", image, "yx", "0.4")
-        for name, found in (("truth", labels), ("other", np.where(labels == 1, labels, 0))):
+        for name, found in (("truth", labels), ("other", others)):
             create_labels(path, open_image(path), name=name, block=(64, 64)).write((slice(None),) * 2, found)
+        (tmp_path / part / "masks").mkdir()
+        write_labels(tmp_path / part / "masks" / "a.tif", others, "YX")
+    if lies_here:
+        # What the working directory holds is not meant.
+        (tmp_path / "truth").write_text("")
+        monkeypatch.chdir(tmp_path)
     for place in (None, tmp_path / "val"):
         for (example,) in read_dataset(tmp_path, validation=place, labels="truth"):
             np.testing.assert_array_equal(example.instances > 0, labels > 0)

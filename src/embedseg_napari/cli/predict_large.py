@@ -172,7 +172,8 @@ def segment_in_blocks(
     if result.n_background:
         say(f"{count(result.n_background, 'block')} of {result.n_blocks} skipped as nothing but background")
     say(seam_words(result).removesuffix("."))
-    say(f"Labels are in {result.labels}, the table in {result.table}")
+    table = "" if result.table is None else f", the table in {result.table}"
+    say(f"Labels are in {result.labels}{table}")
 
 
 class LargeProgress(Shown):

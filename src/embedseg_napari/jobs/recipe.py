@@ -188,13 +188,13 @@ def of_image(job: SegmentRecipe) -> Recipe:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file; of an OME-Zarr, of the names and sums of its files, but its labels and what systems hide."""
+    """SHA-256 of a file; of an OME-Zarr, of the names and sums of its files, but labels and what systems hide."""
     if path.is_dir():
         is_hidden = re.compile(r"\.(?!z(array|attrs|group)$)").match
         inside = sorted(
             part.relative_to(path) for part in path.rglob("*") if part.is_file() and not is_hidden(part.name)
         )
-        sums = [f"{file_hash(path / part)}  {part.as_posix()}" for part in inside if part.parts[0] != "labels"]
+        sums = [f"{file_hash(path / part)}  {part.as_posix()}" for part in inside if "labels" not in part.parts]
         return hashlib.sha256("\n".join(sums).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.splitting import hold_out_images
 from embedseg_napari.core.errors import EmbedSegError, SettingsError, Stopped
-from embedseg_napari.core.events import CheckpointSaved, Message, StepFinished, TrainingFinished
+from embedseg_napari.core.events import CheckpointSaved, Message, TrainingFinished
 from embedseg_napari.core.runs import never, soon_after
 from embedseg_napari.jobs.saved_training import SavedTraining, prepare_output, save_result
 
@@ -117,8 +117,8 @@ class TrainingJob:
     shown: Example | None = None
     """A held-out image, or a training image where none is held out; known once training has started."""
     _pausing: threading.Event = field(default_factory=threading.Event)
-    _is_on_disk: bool = False
-    """Whether the checkpoint holds all steps."""
+    _has_ended: bool = False
+    """Whether the core's training came to its end, where what is open is chosen: a pause leaves it to the next part."""
     _told: set[str] = field(default_factory=set)
     """Sentences that were said."""
 
@@ -209,16 +209,17 @@ class TrainingJob:
                 why = str(error) or type(error).__name__
                 yield Message(f"Training failed, and the state last saved became the model: {why}", "warning")
                 break
-            if not (result.stopped and is_pausing() and not should_stop()):
+            if self._has_ended or not is_pausing():
+                if result.stopped and is_pausing() and not should_stop():
+                    yield Message(
+                        "Training cannot pause without a checkpoint; it ends, with the model so far.", "warning"
+                    )
                 break
-            if not self._is_on_disk:
-                yield Message("Training cannot pause without a checkpoint; it ends, with the model so far.", "warning")
-                break
-            yield TrainingPaused()
+            if not should_stop():
+                yield TrainingPaused()
             while self._pausing.is_set() and not should_stop():
                 time.sleep(0.05)
-            if should_stop():
-                break
+            # A stop meanwhile is seen before the next step: it ends a pause as it ends training.
             resume, started = True, time.monotonic()
         saved = save_result(result, output, result.model.config.name or output.stem)
         if saved.warning:
@@ -236,9 +237,7 @@ class TrainingJob:
             except StopIteration as end:
                 result: TrainingResult = end.value
                 return result
-            self._is_on_disk = isinstance(event, CheckpointSaved) or (
-                self._is_on_disk and not isinstance(event, StepFinished)
-            )
+            self._has_ended = isinstance(event, TrainingFinished)
             if isinstance(event, Message):
                 is_old = resumed and event.text in self._told
                 self._told.add(event.text)

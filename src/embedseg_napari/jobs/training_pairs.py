@@ -221,7 +221,8 @@ def read_dataset(
     examples = read(training, disk, labels)
     if held_out is None:
         return examples, None
-    return examples, read(held_out, None if disk is None else disk.beside(examples), labels_of_others(labels))
+    rest = None if disk is None else disk.beside(examples)
+    return examples, read(held_out, rest, labels_of_others(labels, [one.path for one in examples]))
 
 
 def knows_its_split(folder: Path) -> bool:

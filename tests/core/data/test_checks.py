@@ -224,7 +224,7 @@ def test_voxel_size_matters_in_3d_only():
 def test_more_channels_than_the_network_takes_are_refused() -> None:
     labels = np.zeros((32, 32), np.int32)
     labels[4:12, 4:12] = 1
-    with pytest.raises(DataError, match="at most 15"):
+    with pytest.raises(DataError, match=r"at most 15; choose one channel .* under Channel"):
         check_examples(from_arrays([(np.random.default_rng(0).random((16, 32, 32)), labels)]))
 
 
@@ -240,7 +240,7 @@ def test_validation_without_objects_is_refused():
 
 def test_frames_on_both_sides_of_the_split_are_spoken_of():
     first, second = (replace(example(grid(2, 12)), name=f"a {t}") for t in range(2))
-    assert any("--val-group" in warning for warning in check_examples([first], [second]))
+    assert any("--val-group (in napari, " in warning for warning in check_examples([first], [second]))
     assert check_examples([first], [replace(second, path=Path("b.tif"))]) == []
 
 

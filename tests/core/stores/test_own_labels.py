@@ -69,11 +69,22 @@ def test_what_lies_in_the_working_directory_is_not_taken_for_labels(folder, imag
     assert widths(folder, "nuclei") == [20, 30]
 
 
-def test_labels_of_a_single_image_may_lie_anywhere(folder, image, tmp_path):
+def test_labels_of_a_single_image_may_lie_anywhere(folder, image, tmp_path, monkeypatch):
     place = tmp_path / "c.tif"
     write_labels(place, labels_of(image, 60), "YX")
-    assert widths(folder / "images" / "a.ome.zarr", place) == [60]
+    store = folder / "images" / "a.ome.zarr"
+    assert widths(store, place) == [60]
     with pytest.raises(DataError, match="is one label image, but there are 2 images"):
         load_folder(folder, labels=place)
-    assert labels_of_others(place) is None
-    assert labels_of_others("truth") == "truth"
+    for there in (place, "c.tif"):
+        monkeypatch.chdir(tmp_path)
+        assert labels_of_others(there, [store]) is None
+    assert labels_of_others("truth", [store]) == "truth"
+    assert labels_of_others("truth", ()) == "truth"
+
+
+def test_labels_of_a_folder_of_images_are_found_by_their_name(image, tmp_path):
+    path = write_store(tmp_path / "a.zarr" / "0", image)
+    create_labels(path, open_image(path), name="truth", block=(64, 64)).write((slice(None),) * 2, labels_of(image, 10))
+    assert widths(tmp_path / "a.zarr", "truth") == [10]
+    assert labels_of_others("truth", [tmp_path / "a.zarr"]) == "truth"

@@ -113,5 +113,16 @@ def test_complete_labels_name_no_table_that_is_not_theirs(job, store, tmp_path):
     assert drain(run(moved, never)).table == table
     table.unlink()
     with pytest.raises(AlreadyExists, match="table of its objects is not in"):
-        drain(run(moved, never))
+        drain(run(replace(moved, table=table), never))
+    events = []
+    assert drain(run(moved, never), events.append).table is None
+    assert "no longer there" in events[-1].text
     assert drain(run(replace(moved, overwrite=True), never)).table.exists()
+
+
+def test_the_table_of_complete_labels_is_found_where_it_was_written(job, store, tmp_path):
+    table = drain(run(replace(job, table=tmp_path / "mine.csv"), never)).table
+    assert drain(run(job, never)).table == table
+    # What lies at the usual place is of others.
+    table_place(store, "embedseg").write_text("hours of work")
+    assert drain(run(job, never)).table == table

@@ -62,6 +62,21 @@ def test_a_store_gets_its_labels_as_on_the_command_line(viewer, panel, tmp_path,
     assert len(viewer.layers) == 2
 
 
+@pytest.mark.parametrize("where", ["elsewhere", "gone"])
+def test_complete_labels_are_shown_wherever_their_table_is(viewer, panel, tmp_path, qtbot, where):
+    path, _ = open_cells(viewer, tmp_path)
+    job = LargeJob(path, "nuclei-2d", "cpu", panel.settings.changes(), table=tmp_path / "elsewhere.csv")
+    n = drain(predict_large(job, never)).n_objects
+    if where == "gone":
+        job.table.unlink()
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert panel.large.place.answers.isHidden()
+    assert len(viewer.layers["cells embedseg"].features) == (n if where == "elsewhere" else 0)
+    notes = panel.advice.notes.text()
+    assert ("elsewhere.csv" in notes, "no longer there" in notes) == (where == "elsewhere", where == "gone")
+
+
 def test_cancel_keeps_what_is_done_and_segment_goes_on(viewer, panel, tmp_path, qtbot):
     path, _ = open_cells(viewer, tmp_path)
     panel.run_button.click()

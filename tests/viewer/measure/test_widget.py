@@ -284,11 +284,11 @@ def test_numbers_that_are_out_of_date_are_told(panel, layers, qtbot) -> None:
     np.testing.assert_allclose(panel.table[size], panel.table["num_pixels"] * 2.0**labels.ndim)
 
 
-def test_a_movie_has_no_surfaces(panel, viewer, blobs, monkeypatch) -> None:
+def test_a_movie_and_a_single_plane_have_no_surfaces(panel, viewer, blobs, monkeypatch) -> None:
     offered = []
     monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *words: (offered.append(words[-1]), ("", ""))[1])
-    for axes, has_surfaces in (("tyx", False), ("zyx", True)):
-        layer = viewer.add_labels(np.stack([blobs(2)[1]] * 3), name=axes, axis_labels=axes)
+    for axes, n, has_surfaces in (("tyx", 3, False), ("zyx", 3, True), ("zyx", 1, False)):
+        layer = viewer.add_labels(np.stack([blobs(2)[1]] * n), name=axes, axis_labels=axes)
         panel.labels.choose(layer)
         panel.files.export.click()
         assert ("Surfaces" in offered[-1]) is has_surfaces

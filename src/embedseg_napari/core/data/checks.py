@@ -139,7 +139,7 @@ def check_alike(examples: Sequence[Example]) -> None:
     if len(first.image) > MAX_CHANNELS:
         raise DataError(
             f"{image_name(first)}: has {len(first.image)} channels, but the network takes at most {MAX_CHANNELS}; "
-            "choose one with --channel, or save fewer (is the axis perhaps Z or T? Name it with --axes)."
+            f"{_one_channel(first)}, or save fewer (is the axis perhaps Z or T? Name it with --axes)."
         )
     for example in examples:
         if example.ndim != first.ndim:
@@ -150,8 +150,12 @@ def check_alike(examples: Sequence[Example]) -> None:
         if len(example.image) != len(first.image):
             raise DataError(
                 f"{image_name(example)}: has {count(len(example.image), 'channel')}, but {image_name(first)} has "
-                f"{len(first.image)}; use images of one kind, or choose one channel with --channel."
+                f"{len(first.image)}; use images of one kind, or {_one_channel(example)}."
             )
+
+
+def _one_channel(example: Example) -> str:
+    return f"choose one channel with --channel{'' if example.path else ' (in napari, under Channel)'}"
 
 
 def _holds_any(example: Example) -> bool:
@@ -368,5 +372,5 @@ def _shared_warnings(training: Sequence[Example], validation: Sequence[Example])
     return [
         f"Parts of {shared[0].origin} are trained on and others of it held out: the score tells how well frames and "
         "regions between labelled ones will be segmented, not other images. To hold out whole ones, give --val or "
-        "--val-group."
+        "--val-group (in napari, learn from five images or more, or from a folder with val/)."
     ]

@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.ngff import find_group
 from embedseg_napari.core.files.zarr_image import has_labels, is_store
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 LABELS = "labels"
 """Folder of an OME-Zarr image with its label images."""
+
+
+class LabelName(str):
+    """A name of labels that is no place, whatever the working directory holds."""
+
+    __slots__ = ()
 
 
 def own_labels(images: dict[str, Path], labels: str | Path | None, masked: Collection[str] = ()) -> dict[str, Path]:
@@ -34,9 +41,9 @@ def own_labels(images: dict[str, Path], labels: str | Path | None, masked: Colle
     """
     if labels is None:
         return {name: path for name, path in images.items() if has_labels(path)}
-    places = {} if Path(labels).is_absolute() else {name: path / LABELS / labels for name, path in images.items()}
+    places = {} if Path(labels).is_absolute() else {name: _in_image(path, labels) for name, path in images.items()}
     found = {name: place for name, place in places.items() if place.is_dir()}
-    if not found and _is_place(labels):
+    if not found and not isinstance(labels, LabelName) and _is_place(labels):
         if len(images) != 1:
             raise DataError(
                 f"{labels}: is one label image, but there are {len(images)} images; name labels that each has."
@@ -50,9 +57,26 @@ def own_labels(images: dict[str, Path], labels: str | Path | None, masked: Colle
     return found
 
 
-def labels_of_others(labels: str | Path | None) -> str | Path | None:
-    """What names the labels of other images like those that labels were named of: a name, not a place."""
-    return None if labels is None or _is_place(labels) else labels
+def labels_of_others(labels: str | Path | None, images: Iterable[Path | None]) -> LabelName | None:
+    """What names the labels of other images like those that labels were named of: a name, not a place.
+
+    Parameters
+    ----------
+    labels : str or path, optional
+        As :func:`own_labels` took it.
+    images : iterable of Path
+        Those that it took it for.
+    """
+    if labels is None or Path(labels).is_absolute():
+        return None
+    is_name = any(_in_image(path, labels).is_dir() for path in set(images) if path is not None)
+    return LabelName(labels) if is_name or not _is_place(labels) else None
+
+
+def _in_image(path: Path, labels: str | Path) -> Path:
+    """Where an image has labels of a name; of a folder of images, the first."""
+    group = find_group(path) if is_store(path) else None
+    return (path if group is None else group.folder) / LABELS / labels
 
 
 def _is_place(labels: str | Path) -> bool:

@@ -59,11 +59,16 @@ def read_images(
 
 
 def read_held_out(
-    source: str | Path | Sequence[Any], reading: Reading, disk: FromDisk, labels: str | Path | None = None
+    source: str | Path | Sequence[Any],
+    reading: Reading,
+    disk: FromDisk,
+    labels: str | Path | None = None,
+    training: Sequence[Example] = (),
 ) -> list[Example]:
-    """The same of held-out images, of which there may be none; a name of labels holds for them, too."""
+    """The same of held-out images, of which there may be none, beside those trained on, whose name of labels holds."""
     if isinstance(source, str | Path):
-        return read_images(source, reading, disk, labels_of_others(labels))
+        named = labels_of_others(labels, [one.path for one in training])
+        return read_images(source, reading, disk.beside(training), named)
     if isinstance(source, Sized) and len(source) == 0:
         return []
     # No name of the images that are trained on.

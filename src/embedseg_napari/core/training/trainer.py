@@ -367,7 +367,7 @@ def train(
             validation = find_dataset(validation)[0]
         disk = from_disk(config, run_folder)
         training = read_images(source, reading, disk, labels)
-        held_out = None if validation is None else read_held_out(validation, reading, disk.beside(training), labels)
+        held_out = None if validation is None else read_held_out(validation, reading, disk, labels, training)
         start = start_model(start_from, config, training, device)
         trainer = Trainer(config, training, held_out, start, run_folder, device=device, resume=resume, started=started)
         with stopped_by_interrupt() as is_interrupted:

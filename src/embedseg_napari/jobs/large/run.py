@@ -102,7 +102,8 @@ class LargeResult:
     """How a run ended."""
 
     labels: Path
-    table: Path
+    table: Path | None
+    """Of the objects; None where the labels were complete before and theirs is gone."""
     n_blocks: int
     n_missing: int
     """Blocks that are not done yet; labels and table are written when there are none."""
@@ -154,9 +155,7 @@ def _segment(
             target.clear()
     elif report is not None:
         target.clear()
-        target.require_table()
-        yield Message(f"{target.labels} is complete already; nothing is left to do.")
-        return _result(target, report)
+        return (yield from _there(job, target, report, " is complete already; nothing is left to do."))
     if words := missing_words(*opened.missing):
         yield Message(f"{image.path}: {words}")
     record = yield from begin(job, opened, workers, should_stop)
@@ -181,9 +180,7 @@ def _segment(
                 if not run.is_begun:
                     # A block may have been saved after the other program had cleared all away.
                     target.clear()
-                target.require_table()
-                yield Message(f"{target.labels}: another program has done the rest.")
-                return _result(target, report)
+                return (yield from _there(job, target, report, ": another program has done the rest."))
             if not is_there:
                 raise run.gone()
             if job.part is not None and not job.finish:
@@ -333,7 +330,17 @@ def _finish(
         "n_background": sum(map(run.is_background, range(len(grid)))),
         "seams": numbering.seams().as_dict(),
     }
-    return _result(target, report)
+    return _result(target, report, target.table)
+
+
+def _there(job: LargeJob, target: Target, report: dict[str, Any], words: str) -> Generator[Message, None, LargeResult]:
+    """The result of labels that are complete."""
+    table = target.written_table(is_named=job.table is not None)
+    yield Message(f"{target.labels}{words}")
+    if table is None:
+        gone = "The table of its objects is no longer there; Measure, or embedseg measure, makes one of the labels."
+        yield Message(gone, "warning")
+    return _result(target, report, table)
 
 
 def _table(numbering: Numbering, opened: Opened, record: RunRecord) -> Iterator[dict[str, Any]]:
@@ -344,10 +351,8 @@ def _table(numbering: Numbering, opened: Opened, record: RunRecord) -> Iterator[
         yield columns_of(numbers, rows, region.start, frame, image.spacing, image.unit)
 
 
-def _result(target: Target, report: dict[str, Any]) -> LargeResult:
-    return LargeResult(
-        target.labels, target.table, n_missing=0, is_finished=True, **{name: report[name] for name in REPORTED}
-    )
+def _result(target: Target, report: dict[str, Any], table: Path | None) -> LargeResult:
+    return LargeResult(target.labels, table, n_missing=0, is_finished=True, **{name: report[name] for name in REPORTED})
 
 
 def seam_words(result: LargeResult) -> str:

@@ -121,7 +121,9 @@ class Target:
         if overwrite:
             return
         if made_by in (None, signature):
-            self._check_table()
+            # Of labels that are complete nothing is written.
+            if self.report() is None:
+                self._check_table()
             return
         why = (
             "was made with another model or other settings, or its image was changed since"
@@ -144,19 +146,25 @@ class Target:
             self._check_table()
         add_notes(self.labels, table=self._table_seen)
 
-    def require_table(self) -> None:
-        """Refuse to name a table that was never written, or is gone.
+    def written_table(self, is_named: bool) -> Path | None:
+        """Where the table of complete labels is: as it is named, else where it was written; None where it is gone.
 
         Raises
         ------
         AlreadyExists
-            If the labels are complete without it.
+            If the one that is named is not theirs, or not there.
         """
+        if not is_named:
+            noted = read_notes(self.labels).get("table")
+            table = (self.labels.resolve() / str(noted)).resolve() if noted else self.table
+            return table if table.is_file() else None
+        self._check_table()
         if not self.table.exists():
             raise AlreadyExists(
-                f"{self.labels}: is complete, but the table of its objects is not in {self.table}; name the one that "
-                "was written (--table), or allow both to be made anew (--overwrite)."
+                f"{self.labels}: is complete, but the table of its objects is not in {self.table}; leave out "
+                "--table, or allow both to be made anew (--overwrite)."
             )
+        return self.table
 
     def _check_table(self) -> None:
         notes = read_notes(self.labels)

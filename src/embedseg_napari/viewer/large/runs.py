@@ -177,10 +177,11 @@ class BlockRuns(QObject):
                 )
             )
         self._say(Message(seam_words(result)))
-        where = f"The table of objects is {result.table}."
-        if result.n_objects > MOST_ROWS:
-            where += f" It is too long for the layer, which takes {MOST_ROWS} rows."
-        self._say(Message(where))
+        if result.table is not None:
+            where = f"The table of objects is {result.table}."
+            if result.n_objects > MOST_ROWS:
+                where += f" It is too long for the layer, which takes {MOST_ROWS} rows."
+            self._say(Message(where))
         self.shown.emit(labels.layer)
 
     def _fail(self, error: Exception) -> None:

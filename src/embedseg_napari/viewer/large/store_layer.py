@@ -110,19 +110,19 @@ def layer_of(viewer: Viewer, folder: Path) -> Any:
     return None
 
 
-def read_table(path: Path, n_objects: int) -> pd.DataFrame | None:
+def read_table(path: Path | None, n_objects: int) -> pd.DataFrame | None:
     """The table of objects as a layer takes it, one row per label; None where it is too large or not there.
 
     Parameters
     ----------
-    path : Path
+    path : Path, optional
         CSV or Parquet.
     n_objects : int
         Rows that it has.
     """
     import pandas as pd
 
-    if n_objects > MOST_ROWS or not path.is_file():
+    if path is None or n_objects > MOST_ROWS or not path.is_file():
         return None
     table = pd.read_parquet(path) if path.suffix.lower() == ".parquet" else pd.read_csv(path)
     # Napari finds the row of a label by this name.

@@ -101,7 +101,8 @@ def whole_layers(labels: Labels, layers: Iterable[Layer]) -> list[Labels]:
 def is_volume(labels: Labels) -> bool:
     """Whether the objects of a layer have surfaces."""
     try:
-        return labels.ndim > 2 and ordered(picture_of(labels).axes) == "ZYX"
+        # A depth of one plane has none either; it is measured without that axis.
+        return labels.ndim > 2 and ordered(picture_of(labels).axes) == ordered(objects_of(labels, None).axes) == "ZYX"
     except DataError:
         # More axes than an image can have; what is done with it says so.
         return False
