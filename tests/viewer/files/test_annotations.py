@@ -75,3 +75,18 @@ def test_surfaces_are_in_micrometres(viewer, tmp_path) -> None:
     layer = viewer.add_labels(labels, scale=(2000, 1000, 1000), units=("nm",) * 3)
     layer.save(str(tmp_path / "a.stl"), plugin=PLUGIN)
     np.testing.assert_allclose(trimesh.load_mesh(tmp_path / "a.stl").extents, [4, 4, 8])
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.geojson", "a.json"])
+def test_labels_of_a_part_are_saved_on_their_image(name, viewer, tmp_path) -> None:
+    image = viewer.add_image(np.zeros((5, 20, 30)), axis_labels="tyx", scale=(1, 0.5, 0.5), translate=(0, 3, 4))
+    part = np.zeros((2, 9, 8), int)
+    part[0, 2:5, 1:4], part[1, 3:9, 2:8] = 3, 5
+    labels = viewer.add_labels(
+        part, name="part", axis_labels="tyx", scale=image.scale, translate=(2, 3 + 0.5 * 7, 4 + 0.5 * 11),
+        metadata={RESULT: FOUND, SEGMENTED: str(image.unique_id)},
+    )  # fmt: skip
+    labels.save(str(tmp_path / name), plugin=PLUGIN)
+    whole = np.zeros((5, 20, 30), int)
+    whole[2:4, 7:16, 11:19] = part
+    np.testing.assert_array_equal(es.import_labels(tmp_path / name, whole.shape, "TYX"), whole)
