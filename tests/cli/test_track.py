@@ -119,3 +119,15 @@ def test_a_folder_that_exists_is_left_alone(embedseg, files) -> None:
     assert ended.status == 1
     assert "exists already" in ended.err
     assert not list((files / "out").iterdir())
+
+
+def test_frames_that_are_missing_are_told_and_images_belong_to_their_labels(embedseg, files) -> None:
+    (files / "frames/t1.tif").unlink()
+    ended = embedseg("track", files / "frames", "--image", files / "images", "--output", files / "out")
+    assert ended.status != 0
+    assert "frames: holds no labels of the frame t1 (1 are missing)." in " ".join(ended.err.split())
+    (files / "images/t1.tif").unlink()
+    ended = embedseg("track", files / "frames", "--image", files / "images", "--output", files / "out")
+    assert ended.status == 0, ended.err
+    said = " ".join((ended.out + ended.err).split())
+    assert "t1 is missing; its neighbours are taken for frames that follow each other." in said

@@ -76,7 +76,8 @@ def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any
     require_track_format(job.format)
     require_new(job.output)
     corrections = [] if job.corrections is None else _read_corrections(job.corrections)
-    like = None if job.image is None else (yield from _read(job.image, None, None, is_labels=False))
+    labels_folder = job.labels if _is_frames(job.labels) else None
+    like = None if job.image is None else (yield from _read(job.image, None, None, labels_folder, is_labels=False))
     labels = yield from _read(job.labels, job.axes, like, is_labels=True)
     like = yield from named_like(like, labels)
     spacing, unit = in_micrometres(labels.spacing, labels.unit) if job.spacing is None else (job.spacing, MICROMETRE)
@@ -112,16 +113,24 @@ def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any
     return corrected.tracks
 
 
-def _read(path: Path, axes: str | None, like: Picture | None, *, is_labels: bool) -> Generator[Message, None, Picture]:
-    """A time-lapse: a file, or a folder of frames; its axes are known afterwards."""
-    if not path.is_dir() or is_store(path):
+def _is_frames(path: Path) -> bool:
+    """Whether a path is a folder of frames, and no image that is stored as a folder."""
+    return path.is_dir() and not is_store(path)
+
+
+def _read(
+    path: Path, axes: str | None, like: Picture | None, labels_folder: Path | None = None, *, is_labels: bool
+) -> Generator[Message, None, Picture]:
+    """A time-lapse: a file, or a folder of frames, perhaps of those of labels; its axes are known afterwards."""
+    if not _is_frames(path):
         if not is_labels:
             return (yield from read_like(path, axes, whole=False))
         return (yield from read_labels(path, axes, like, whole=False))
     said: list[str] = []
-    frames = FrameFolder(path, None if axes is None else axes.upper().replace("T", ""), is_labels, said.append)
+    given = None if axes is None else axes.upper().replace("T", "")
+    frames = FrameFolder(path, given, is_labels, said.append, labels_folder)
     for text in said:
-        yield Message(text, "warning")
+        yield Message(f"{path}: {text}", "warning")
     own = frames.frame_axes
     if not own:
         known = "" if like is None else result_axes(like.axes).replace("T", "")

@@ -22,7 +22,7 @@ from embedseg_napari.core.files.formats import PICTURES
 from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.files.ngff import read_ngff
 from embedseg_napari.core.files.picture import TIFF
-from embedseg_napari.viewer.layers import CHANNEL_NAMES, array_of, named_axes
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, FRAME_INTERVAL, array_of, named_axes
 from embedseg_napari.viewer.unopened import unopened
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Header:
     """Physical pixel size (z, y, x); z is that of x where the file does not give one."""
     unit: str | None
     channel_names: tuple[str, ...]
+    interval: float | None
+    """Seconds between its time points."""
 
 
 class _Watcher:
@@ -160,6 +162,8 @@ def complete(layer: Layer) -> bool:
         layer.axis_labels = axis_labels(letters)
     if header.channel_names and CHANNEL_NAMES not in layer.metadata:
         layer.metadata = {**layer.metadata, CHANNEL_NAMES: list(header.channel_names)}
+    if header.interval is not None and FRAME_INTERVAL not in layer.metadata:
+        layer.metadata = {**layer.metadata, FRAME_INTERVAL: header.interval}
     if header.spacing is None or not has_plain_scale(layer):
         return False
     spacing = header.spacing[-len(spatial_axes(axes)) :]
@@ -224,7 +228,7 @@ def _header_of(path: Path, shape: tuple[int, ...]) -> Header | None:
         axes, metadata = found
         names = metadata.channel_names
         fits = "C" in axes and len(names) == shape[axes.index("C")]
-        return Header(shape, axes, _whole(metadata.steps), metadata.unit, names if fits else ())
+        return Header(shape, axes, _whole(metadata.steps), metadata.unit, names if fits else (), metadata.interval)
     return read_header(path) if path.suffix.lower() in TIFF and path.is_file() else None
 
 
@@ -255,7 +259,7 @@ def read_header(path: str | Path) -> Header:
     names = found.channel_names
     if "C" not in axes or len(names) != shape[axes.index("C")]:
         names = ()
-    return Header(shape, axes, _whole(found.steps), found.unit, names)
+    return Header(shape, axes, _whole(found.steps), found.unit, names, found.interval)
 
 
 def axis_labels(axes: str) -> tuple[str, ...]:

@@ -9,12 +9,14 @@ import numpy as np
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.exchange.planes import Within
 from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.training_pairs import ArrayPair, Region
 from embedseg_napari.viewer.camera import units_in
 from embedseg_napari.viewer.layers import (
     SEGMENTED,
     array_of,
+    file_of,
     first_along,
     lazily,
     named_axes,
@@ -25,7 +27,8 @@ from embedseg_napari.viewer.layers import (
 from embedseg_napari.viewer.result_layers import layer_frame, spatial_frame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
     from napari.layers import Image, Labels, Layer, Shapes
     from numpy.typing import NDArray
@@ -99,24 +102,73 @@ def labelled_part(image: Image, labels: Labels, stack: str | None = None) -> Pic
     It is the whole where they were not found in this image, or lie on it otherwise than by whole pixels.
     """
     picture = labelled_picture(image, labels, stack)
-    if labels.metadata.get(SEGMENTED) != str(image.unique_id):
+    part = _part(image, labels, picture.axes)
+    if part is None:
         return picture
-    frame, array = spatial_frame(image, picture.axes), picture.array
-    if labels.ndim < frame.ndim and "T" in frame.axes and array.shape[picture.axes.index("T")] == 1:
-        # The only frame of a large image is tried out without its axis.
-        array = first_along(array, picture.axes.index("T"))
-        picture, frame = replace(picture, array=array, axes=picture.axes.replace("T", "")), frame.without("T")
+    if "T" in picture.axes and "T" not in part:
+        at = picture.axes.index("T")
+        if picture.array.shape[at] != 1:
+            # Which of its frames it is, is not known.
+            return picture
+        picture = replace(picture, array=first_along(picture.array, at), axes=picture.axes.replace("T", ""))
+    cut = tuple(part.get(letter, slice(None)) for letter in picture.axes)
+    return replace(picture, array=lazily(picture.array)[cut])
+
+
+def found_within(labels: Labels, layers: Iterable[Layer]) -> Within | None:
+    """Where labels lie in the image that they were found in; None where it is not there, or they lie otherwise."""
+    own = labels.metadata.get(SEGMENTED)
+    image = next((one for one in layers if str(one.unique_id) == own), None)
+    try:
+        axes = "" if image is None else labelled_picture(image, labels).axes
+        part = None if image is None else _part(image, labels, axes)
+    except DataError:
+        # It has got other axes since.
+        return None
+    if image is None or part is None:
+        return None
+    whole = dict(zip(axes, array_of(image).shape, strict=True))
+    return Within({letter: one.start for letter, one in part.items()}, {letter: int(whole[letter]) for letter in part})
+
+
+def file_beside(image: Image, labels: Labels) -> Path:
+    """The file of an image for a command, which reads all of it beside a file of labels.
+
+    Raises
+    ------
+    DataError
+        If there is none, or the labels are of a part of the image.
+    """
+    axes = labelled_picture(image, labels).axes
+    part, whole = _part(image, labels, axes), dict(zip(axes, array_of(image).shape, strict=True))
+    # Of a frame without its axis there is one.
+    if part is not None and any(part.get(a, slice(0, 1)) != slice(0, whole[a]) for a in result_axes(axes)):
+        raise DataError(
+            f"{labels.name} is of a part of {image.name}, and a command reads all of its file: save the part as an "
+            "image of its own and choose that, or choose no image."
+        )
+    return file_of(image)
+
+
+def _part(image: Image, labels: Labels, axes: str) -> dict[str, slice] | None:
+    """The pixels of an image with these axes on which labels lie; None if they were not found there, or lie between."""
+    if labels.metadata.get(SEGMENTED) != str(image.unique_id):
+        return None
+    frame = spatial_frame(image, axes)
+    if labels.ndim < frame.ndim and "T" in frame.axes:
+        # A frame of a large image is tried out without its axis.
+        frame = frame.without("T")
     start = layer_frame(labels, frame.axes).pixels_from(frame) if labels.ndim == frame.ndim else None
     if start is None or not np.allclose(start, np.rint(start), rtol=0, atol=0.01):
-        return picture
+        return None
+    whole = dict(zip(axes, array_of(image).shape, strict=True))
     sizes = dict(zip(frame.axes, array_of(labels).shape, strict=True))
     part = {}
-    for letter, first in zip(ordered(result_axes(picture.axes)), np.rint(start).astype(int).tolist(), strict=True):
+    for letter, first in zip(ordered(result_axes(frame.axes)), np.rint(start).astype(int).tolist(), strict=True):
         part[letter] = slice(first, first + sizes[letter])
-        if first < 0 or part[letter].stop > array.shape[picture.axes.index(letter)]:
-            return picture
-    cut = tuple(part.get(letter, slice(None)) for letter in picture.axes)
-    return replace(picture, array=lazily(array)[cut])
+        if first < 0 or part[letter].stop > whole[letter]:
+            return None
+    return part
 
 
 def shares_pixels(image: Image, labels: Labels) -> bool:

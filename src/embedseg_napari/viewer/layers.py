@@ -18,7 +18,7 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari.layers import Image, Labels, Layer
     from numpy.typing import NDArray
@@ -54,6 +54,10 @@ CHANNEL_OF = "embedseg-channel"
 """Key in a layer's metadata: the image (its `unique_id`) and the channel it was taken from."""
 CHANNEL_NAMES = "channel_names"
 """Key in a layer's metadata: the names of its channels, as its file gives them."""
+FRAME_INTERVAL = "frame_interval"
+"""Key in a layer's metadata: the seconds between its time points, as its file gives them."""
+OF_IMAGE = (SEGMENTED, FRAME_INTERVAL)
+"""Keys in the metadata of a result that hold for what is made of it, too."""
 WORDS = {
     **dict.fromkeys(("TIME", "FRAME", "FRAMES"), "T"),
     **dict.fromkeys(("CHANNEL", "CHANNELS"), "C"),
@@ -93,6 +97,16 @@ def objects_alone(array: NDArray[Any], metadata: Mapping[str, Any]) -> NDArray[A
 def time_lapse_of(image: Layer) -> str:
     """The `unique_id` of the time-lapse that an image is a frame of; its own where it is none."""
     return str(image.metadata.get(TIME_POINT, image.unique_id)).split(" ", maxsplit=1)[0]
+
+
+def found_in(image: Layer) -> dict[str, Any]:
+    """What the metadata of a result say of the image that it was found in."""
+    return {**of_image(image), SEGMENTED: str(image.unique_id)}
+
+
+def of_image(layer: Layer) -> dict[str, Any]:
+    """What the metadata of a layer say of its image: what is made of it is of that image, too."""
+    return {key: layer.metadata[key] for key in OF_IMAGE if key in layer.metadata}
 
 
 def taken_from(layer: Layer) -> str:
@@ -164,9 +178,9 @@ def file_of(layer: Layer) -> Path:
     return Path(path).absolute()
 
 
-def axes_of_file(layer: Layer, axes: str) -> str:
-    """Those axes of a layer that its file is read with: axes of one pixel are left out, but Y and X."""
-    sizes = dict(zip(axes, array_of(layer).shape, strict=False))
+def axes_of_file(shape: Sequence[int], axes: str) -> str:
+    """Those axes of an array that its file is read with: axes of one pixel are left out, but Y and X."""
+    sizes = dict(zip(axes, shape, strict=False))
     return "".join(letter for letter in axes if letter in "YX" or sizes.get(letter) != 1)
 
 
@@ -303,8 +317,8 @@ def pixel_size(scale: Any, units: Any, axes: str) -> tuple[tuple[float, ...] | N
     return tuple(spacing), unit
 
 
-def frame_interval(scale: Any, units: Any, axes: str) -> float | None:
-    """Seconds between the time points of a layer; None where its scale does not say.
+def frame_interval(scale: Any, units: Any, axes: str, metadata: Mapping[Any, Any]) -> float | None:
+    """Seconds between the time points of a layer: as its scale says, else as its file did; None where neither does.
 
     Parameters
     ----------
@@ -312,14 +326,18 @@ def frame_interval(scale: Any, units: Any, axes: str) -> float | None:
         One value per axis of the layer.
     axes : str
         Their letters.
+    metadata : dict
+        The layer's metadata.
     """
     at = axes.find("T")
-    if at < 0 or not units or len(scale) <= at or str(units[at]) == "pixel":
+    if at < 0:
         return None
-    unit = pint.get_application_registry().Unit(str(units[at]))
-    if not unit.is_compatible_with("second"):
-        return None
-    return abs(float(scale[at])) * float((1 * unit).to("second").magnitude)
+    if units and len(scale) > at and str(units[at]) != "pixel":
+        unit = pint.get_application_registry().Unit(str(units[at]))
+        if unit.is_compatible_with("second"):
+            return abs(float(scale[at])) * float((1 * unit).to("second").magnitude)
+    known: float | None = metadata.get(FRAME_INTERVAL)
+    return known
 
 
 def _is_length(unit: Any) -> bool:

@@ -110,3 +110,18 @@ def test_painted_background_is_no_object_of_a_file(name, viewer, tmp_path) -> No
         saved = read_image(tmp_path / name, labels=True).array
     np.testing.assert_array_equal(saved, np.where(layers.labels.data == 1, 1, 0))
     assert BACKGROUND in layers.labels.data
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.geojson", "a.json"])
+def test_labels_of_a_part_are_saved_on_their_image(name, viewer, tmp_path) -> None:
+    image = viewer.add_image(np.zeros((5, 20, 30)), axis_labels="tyx", scale=(1, 0.5, 0.5), translate=(0, 3, 4))
+    part = np.zeros((2, 9, 8), int)
+    part[0, 2:5, 1:4], part[1, 3:9, 2:8] = 3, 5
+    labels = viewer.add_labels(
+        part, name="part", axis_labels="tyx", scale=image.scale, translate=(2, 3 + 0.5 * 7, 4 + 0.5 * 11),
+        metadata={RESULT: FOUND, SEGMENTED: str(image.unique_id)},
+    )  # fmt: skip
+    labels.save(str(tmp_path / name), plugin=PLUGIN)
+    whole = np.zeros((5, 20, 30), int)
+    whole[2:4, 7:16, 11:19] = part
+    np.testing.assert_array_equal(es.import_labels(tmp_path / name, whole.shape, "TYX"), whole)

@@ -17,6 +17,7 @@ from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.review import next_image as image_ranking
 from embedseg_napari.viewer.label import model_search
 from embedseg_napari.viewer.label import widget as label_widget
+from embedseg_napari.viewer.label.candidates import candidates
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -261,7 +262,7 @@ def test_what_planes_are_carries_over_to_images_of_the_same_kind(viewer, panel, 
     annotate(panel, first)
     paint(panel, 2)
     other = viewer.add_image(500 * stack[:, :24], name="other")
-    deep = viewer.add_image(900 * np.ones((3, 9, 32, 32), np.float32), name="deep")
+    deep = viewer.add_image(90 * np.ones((3, 9, 32, 32), np.float32), name="deep")
     panel.next_image.button.click()
     wait_for_search(panel, qtbot)
     assert panel.annotation.image.layer() == other
@@ -282,3 +283,12 @@ def test_planes_of_another_folder_are_asked_about(viewer, panel, tmp_path):
     (second,) = viewer.open(tmp_path / "second.tif", plugin="napari")
     panel.annotation.image.choose(second)
     assert not panel.annotation.question.isHidden()
+
+
+def test_frames_of_volumes_whose_axes_nobody_names_are_candidates(viewer, panel):
+    movie = viewer.add_image(np.zeros((6, 5, 32, 32), np.float32), name="movie")
+    viewer.dims.set_point(0, 0)
+    annotate(panel, movie)
+    assert panel.annotation.image.layer().name == "movie t=0"
+    names = {one.name for one in candidates(panel.navigator)}
+    assert names == {f"movie t={t}" for t in range(1, 6)}

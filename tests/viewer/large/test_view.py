@@ -152,6 +152,7 @@ def test_a_level_that_is_not_shown_counts_no_more_and_the_part_is_measured(viewe
     objects = labels.data.reshape(there.shape)
     wanted = [there[objects == label].mean() for label in measure.table["label"]]
     np.testing.assert_allclose(measure.table["intensity_mean_0"], wanted, rtol=1e-5)
+    assert measure.table["bbox_min_y_px"].min() == start[0] + np.nonzero(objects)[0].min()
 
 
 @pytest.mark.usefixtures("whole_window")
@@ -159,7 +160,7 @@ def test_a_level_that_is_not_shown_counts_no_more_and_the_part_is_measured(viewe
 def test_a_part_of_other_pixels_than_its_image_is_measured_without_brightness(viewer, panel, tmp_path, qtbot, level):
     pytest.importorskip("pyqtgraph")
     _, image = open_cells(viewer, tmp_path, IMAGE if level else np.stack([IMAGE, IMAGE]), "yx" if level else "tyx")
-    look_at(viewer, (150, 175), 2)
+    look_at(viewer, (150, 175), 6)
     measure = panel.open_beside("EmbedSeg: Measure")
     measure.image.choose(image)
     panel.large.place.level.setCurrentIndex(level)
@@ -170,4 +171,9 @@ def test_a_part_of_other_pixels_than_its_image_is_measured_without_brightness(vi
     assert measure.table is not None, measure.controls.status.text()
     assert "area_um2" in measure.table
     assert not any(name.startswith("intensity") for name in measure.table)
+    # Of a level, pixels are its own; of a frame that is tried out, they are those of the movie.
+    labels = measure.measured
+    start = 0 if level else round(float(image.world_to_data((0, *labels.data_to_world((0, 0))))[-2]))
+    assert start > 0 or level
+    assert measure.table["bbox_min_y_px"].min() == start + np.nonzero(labels.data)[-2].min()
     assert "no brightness is measured" in notification_manager.records[-1].message

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shlex
 import threading
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication
 
+from embedseg_napari.cli import main
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.viewer.layers import FOUND, RESULT, WHOLE_OF
 from embedseg_napari.viewer.measure import files
@@ -110,3 +114,19 @@ def test_what_writes_objects_waits_for_what_is_being_written(viewer, open_panel,
         panel._show_state()
         assert not any(one.isEnabled() for one in buttons)
         qtbot.waitUntil(lambda: all(one.isEnabled() for one in buttons), timeout=WAIT)
+
+
+@pytest.mark.parametrize("axes", ["tyx", "zyx"])
+def test_a_single_plane_is_measured_by_its_command(viewer, open_panel, monkeypatch, tmp_path, axes):
+    first = np.zeros((1, 20, 30), np.int32)
+    first[0, 4:9, 5:12] = 3
+    viewer.add_labels(first, name="a frame", axis_labels=axes, scale=(1, 0.5, 0.5), units=("pixel", "um", "um"))
+    panel = open_panel("EmbedSeg: Measure")
+    monkeypatch.setattr(files.QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "frame.tif"), ""))
+    panel.files.recipe.copy_command()
+    assert panel.files.recipe.line.isHidden(), panel.files.recipe.line.text()
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(QApplication.clipboard().text())[1:])
+    assert ended.value.code in (0, None)
+    (row,) = csv.DictReader((tmp_path / "frame.measured.csv").read_text().splitlines())
+    assert (row["label"], float(row["area_um2"])) == ("3", 5 * 7 * 0.25)

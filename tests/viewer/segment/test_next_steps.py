@@ -7,10 +7,12 @@ import pytest
 from napari.utils.notifications import notification_manager
 from segment_steps import finish
 
-from embedseg_napari.core.files.tiff import read_image
+import embedseg_napari as es
+from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.viewer.large.source import source_of
 from embedseg_napari.viewer.layers import TIME_POINT
-from embedseg_napari.viewer.segment.regions import RECTANGLE
+from embedseg_napari.viewer.segment.regions import RECTANGLE, VIEW
 
 
 def test_the_objects_are_measured_in_their_panel(viewer, panel, fake, qtbot) -> None:
@@ -68,7 +70,9 @@ def test_a_movie_of_one_frame_has_nothing_to_track(viewer, panel, fake, qtbot) -
 
 
 @pytest.mark.parametrize("axes", ["YX", "CYX", "TYX", "TCYX", "ZYX"])
-def test_a_part_is_measured_and_tracked_on_its_part_of_the_image(viewer, panel, fake, qtbot, axes) -> None:
+def test_a_part_is_measured_and_tracked_on_its_part_of_the_image(
+    viewer, panel, fake, qtbot, monkeypatch, tmp_path, axes
+) -> None:
     pytest.importorskip("pyqtgraph")
     shape = [{"T": 3, "C": 2, "Z": 4, "Y": 60, "X": 80}[letter] for letter in axes]
     values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
@@ -97,12 +101,92 @@ def test_a_part_is_measured_and_tracked_on_its_part_of_the_image(viewer, panel, 
     for channel, pixels in enumerate(part):
         wanted = [pixels[objects == label].mean() for label in measure.table["label"]]
         np.testing.assert_allclose(measure.table[f"intensity_mean_{channel}"], wanted, rtol=1e-5)
+    gone: list[list[float]] = []
+    monkeypatch.setattr("embedseg_napari.viewer.measure.widget.go_to", lambda *places: gone.append(places[2].tolist()))
+    for chosen in (image, None):
+        measure.image.choose(chosen)
+        measure.start()
+        qtbot.waitUntil(lambda: measure.controls.current is None, timeout=20_000)
+        assert ("intensity_mean_0" in measure.table) is (chosen is not None)
+        # Places are those in the image, with or without it.
+        assert set(measure.table["bbox_min_y_px"]) == {22}
+        assert set(measure.table["bbox_max_x_px"]) == {38, 50}
+        assert set(measure.table["centroid_y_px"]) == {24.5}
+        measure._take_selection([0])
+        assert gone[-1][-2:] == [4.5, 4.5], "in the layer"
+    measure.files.write_objects(tmp_path / "a.geojson", "geojson")
+    qtbot.waitUntil(lambda: not measure.files.run.is_active, timeout=20_000)
+    own = axes.replace("C", "")
+    sizes = [shape[axes.index(letter)] for letter in own]
+    whole = np.zeros(sizes, int)
+    whole[..., 20:46, 30:58] = objects
+    np.testing.assert_array_equal(es.import_labels(tmp_path / "a.geojson", sizes, own), whole)
     if "T" in axes:
         panel.next.track.click()
         track = panel.open_beside("EmbedSeg: Track")
         qtbot.waitUntil(lambda: track.controls.current is None, timeout=20_000)
         assert (track.layers.source, track.image.layer()) == (labels, image), track.controls.status.text()
         assert len(track.correct.corrected.tracks.rows()) == 2
+
+
+def test_frames_of_a_part_keep_their_numbers(viewer, panel, fake, qtbot, tmp_path) -> None:
+    pytest.importorskip("pyqtgraph")
+    viewer.add_image(np.random.default_rng(0).random((12, 24, 24)), name="movie", axis_labels="tyx")
+    panel.image.region.setCurrentText(VIEW)
+    for t in (3, 10):
+        viewer.dims.set_point(0, t)
+        panel.start()
+        finish(qtbot, panel)
+    labels = panel.results.labels
+    assert labels.data.shape == (8, 24, 24)
+    assert set(labels.features["frame"]) == {3, 10}
+    panel.next.write(tmp_path / "labels.tif")
+    assert "It begins at frame 3, y 0, x 0 of the image." in notification_manager.records[-1].message
+    panel.next.measure.click()
+    measure = panel.open_beside("EmbedSeg: Measure")
+    qtbot.waitUntil(lambda: measure.controls.current is None, timeout=20_000)
+    assert set(labels.features["frame"].dropna()) == {3, 10}
+    for row, t in enumerate(measure.table["frame"]):
+        measure._take_selection([row])
+        assert viewer.dims.current_step[0] == t
+        assert measure._frame() == t
+    measure.files.write_objects(tmp_path / "a.zip", "imagej")
+    qtbot.waitUntil(lambda: not measure.files.run.is_active, timeout=20_000)
+    there = es.import_labels(tmp_path / "a.zip", (12, 24, 24), "TYX")
+    np.testing.assert_array_equal(there[3:11], labels.data)
+    measure.files.recipe.copy_command()
+    assert "is of a part of movie" in measure.files.recipe.line.text()
+    panel.next.track.click()
+    track = panel.open_beside("EmbedSeg: Track")
+    qtbot.waitUntil(lambda: track.controls.current is None, timeout=20_000)
+    track.correct.choose([0])
+    assert "in frame 3" in track.correct.line.text()
+    track.write(tmp_path / "tracks", "ctc")
+    qtbot.waitUntil(lambda: track.controls.current is None, timeout=20_000)
+    assert "begin at frame 3" in track.controls.status.text()
+    assert {row.split()[1] for row in (tmp_path / "tracks/res_track.txt").read_text().splitlines()} == {"3", "10"}
+    assert (tmp_path / "tracks/mask010.tif").is_file()
+    rows = np.genfromtxt(tmp_path / "tracks/tracks.csv", delimiter=",", names=True)
+    assert set(rows["frame"]) == {3, 10}
+    np.testing.assert_allclose(rows["centroid_y_px"], 4.5)
+
+
+def test_the_seconds_between_frames_outlast_the_viewer(viewer, panel, fake, qtbot, tmp_path) -> None:
+    values = np.random.default_rng(0).random((4, 24, 24)).astype(np.float32)
+    write_image(tmp_path / "movie.tif", values, "TYX", (0.5, 0.5), "um", interval=30)
+    (image,) = viewer.open(str(tmp_path / "movie.tif"), plugin="napari")
+    panel.start()
+    finish(qtbot, panel)
+    panel.next.write(tmp_path / "labels.tif")
+    panel.next.track.click()
+    track = panel.open_beside("EmbedSeg: Track")
+    qtbot.waitUntil(lambda: track.controls.current is None, timeout=20_000)
+    track.layers.labels.save(str(tmp_path / "tracked.tif"), plugin="embedseg-napari")
+    for name in ("labels", "tracked"):
+        assert read_image(tmp_path / f"{name}.tif").interval == 30
+    assert tuple(image.scale) == (1, 0.5, 0.5)
+    # Segmented in blocks, they are written into a store.
+    assert source_of(image, "TYX").image().interval == 30
 
 
 @pytest.mark.parametrize("axes", ["TZYX", "TCYX"])

@@ -147,7 +147,7 @@ def test_corrections_are_saved_with_the_export(panel, layer, qtbot, tmp_path, fo
 
 
 def test_saving_can_be_stopped(panel, layer, qtbot, tmp_path, monkeypatch) -> None:
-    def never_done(*_, should_stop):
+    def never_done(*_, should_stop, **__):
         while not should_stop():
             time.sleep(0.01)
         raise Stopped("stopped")
@@ -377,3 +377,20 @@ def test_links_of_labels_that_are_chosen_no_longer_say_whose_they_are(panel, lay
     panel.labels.choose(others)
     viewer.layers.remove(layer)
     assert panel.whose.text() == ""
+
+
+def test_the_command_tracks_a_movie_of_volumes_of_one_plane(panel, viewer, layer, qtbot, tmp_path) -> None:
+    flat, place = layer.data[:, None], {"axis_labels": ("t", "z", "y", "x"), "scale": (1, 3, 0.5, 0.5)}
+    write_labels(tmp_path / "labels.tif", flat, "TZYX", (3, 0.5, 0.5), "um")
+    viewer.layers.clear()
+    viewer.add_labels(
+        flat, name="flat", units=("s", *["um"] * 3), metadata={"path": str(tmp_path / "labels.tif")}, **place
+    )
+    track(panel, qtbot)
+    panel.recipe.copy_command()
+    assert panel.recipe.line.isHidden(), panel.recipe.line.text()
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(QApplication.clipboard().text())[1:])
+    assert ended.value.code in (0, None)
+    rows = (tmp_path / "tracks" / "res_track.txt").read_text().splitlines()
+    assert len(rows) == len(panel.correct.corrected.tracks.rows())

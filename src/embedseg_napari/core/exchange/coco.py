@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.exchange.planes import Plane, Within
 
-def write_coco(target: Path, labels: Any, axes: str, name: str) -> None:
+
+def write_coco(target: Path, labels: Any, axes: str, name: str, within: Within | None = None) -> None:
     """Write all objects; each plane is an image of its own.
 
     Parameters
@@ -37,19 +39,21 @@ def write_coco(target: Path, labels: Any, axes: str, name: str) -> None:
         Their axes.
     name : str
         File name of the image.
+    within : Within, optional
+        The image that they are a part of.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     place = None
-    for plane in planes_of(labels, axes):
-        height, width = plane.labels.shape
+    for plane in planes_of(labels, axes, within):
+        (height, width), (top, left) = plane.whole, plane.corner
         if place != (plane.t, plane.z):
             place = plane.t, plane.z
             image: dict[str, Any] = {"id": len(images) + 1, "file_name": name, "width": width, "height": height}
             image |= {key: value for key, value in (("t", plane.t), ("z", plane.z)) if value is not None}
             images.append(image)
         sums = sums_of(plane.labels)
-        runs = _run_lengths(plane.labels, sums.ids)
+        runs = _run_lengths(plane, sums.ids)
         for number, size, low, high in zip(
             sums.ids.tolist(), sums.sizes.tolist(), sums.lower.tolist(), sums.upper.tolist(), strict=True
         ):
@@ -61,7 +65,7 @@ def write_coco(target: Path, labels: Any, axes: str, name: str) -> None:
                     "label": number,
                     "segmentation": {"size": [height, width], "counts": compressed(runs[number])},
                     "area": size,
-                    "bbox": [low[1], low[0], high[1] - low[1], high[0] - low[0]],
+                    "bbox": [low[1] + left, low[0] + top, high[1] - low[1], high[0] - low[0]],
                     "iscrowd": 0,
                 }
             )
@@ -73,8 +77,13 @@ def write_coco(target: Path, labels: Any, axes: str, name: str) -> None:
     target.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
-def _run_lengths(labels: NDArray[Any], ids: NDArray[np.int64]) -> dict[int, list[int]]:
-    """Run lengths of each object, outside and inside by turns, down the columns one after the other."""
+def _run_lengths(plane: Plane, ids: NDArray[np.int64]) -> dict[int, list[int]]:
+    """Run lengths of each object, outside and inside by turns, down the columns of the image one after the other."""
+    (height, width), (top, left) = plane.whole, plane.corner
+    labels = plane.labels
+    if len(labels) < height:
+        # Columns as long as those of the image; those beside it are counted.
+        labels = np.pad(labels, ((top, height - top - len(labels)), (0, 0)))
     flat = labels.ravel(order="F")
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     ends = np.append(starts[1:], len(flat))
@@ -83,12 +92,13 @@ def _run_lengths(labels: NDArray[Any], ids: NDArray[np.int64]) -> dict[int, list
     is_object = values > 0
     order = np.argsort(values[is_object], kind="stable")
     starts, ends, values = (column[is_object][order] for column in (starts, ends, values))
+    starts, ends = starts + left * height, ends + left * height
     bounds = [*np.searchsorted(values, ids, "left").tolist(), len(values)]
     found = {}
     for number, first, last in zip(ids.tolist(), bounds[:-1], bounds[1:], strict=True):
         edges = np.stack([starts[first:last], ends[first:last]], axis=1).ravel()
         lengths = np.diff(edges, prepend=0).tolist()
-        rest = len(flat) - int(edges[-1])
+        rest = height * width - int(edges[-1])
         found[number] = [*lengths, rest] if rest else lengths
     return found
 

@@ -31,6 +31,8 @@ def write_ctc(
     spacing: Sequence[float] | None = None,
     unit: str | None = None,
     mothers: Mapping[int, int] | None = None,
+    *,
+    first_frame: int = 0,
 ) -> None:
     """Write ``mask000.tif``, ``mask001.tif`` ... and ``res_track.txt``.
 
@@ -51,6 +53,8 @@ def write_ctc(
         Unit of the spacing.
     mothers : dict of int to int, optional
         Number of the mother of each object that came from a division.
+    first_frame : int
+        Number of the first frame in the time-lapse that the labels are a part of.
 
     Raises
     ------
@@ -65,7 +69,7 @@ def write_ctc(
     last: dict[int, int] = {}
     """Track that an object had in the frame in which it was seen last."""
     numbers: list[NDArray[np.int64]] = []
-    for t, ids in enumerate(present):
+    for t, ids in enumerate(present, first_frame):
         for number in ids.tolist():
             before = last.get(number)
             if before is not None and tracks[before][1] == t - 1:
@@ -81,8 +85,8 @@ def write_ctc(
             f"The layout of the cell tracking challenge numbers {MOST_TRACKS:,} tracks at most, and these are "
             f"{count(len(tracks), 'track')}; link the objects of the frames first, or export a part."
         )
-    space, digits = ordered(axes).replace("T", ""), max(3, len(str(len(places) - 1)))
-    for t, (place, ids, tracked) in enumerate(zip(places, present, numbers, strict=True)):
+    space, digits = ordered(axes).replace("T", ""), max(3, len(str(first_frame + len(places) - 1)))
+    for t, (place, ids, tracked) in enumerate(zip(places, present, numbers, strict=True), first_frame):
         frame = read_ids(labels, axes, place)
         renumbered = np.zeros(frame.shape, np.uint16)
         inside = frame > 0

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.clustering.whole_objects import WholeObject
+    from embedseg_napari.core.exchange.planes import Within
 
 FORMATS: dict[str, tuple[str, ...]] = {
     "imagej": (".zip",),
@@ -74,6 +75,7 @@ def export_labels(
     unit: str | None = "um",
     table: Mapping[str, Any] | None = None,
     planes: bool = False,
+    within: Within | None = None,
     overwrite: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> None:
@@ -105,11 +107,15 @@ def export_labels(
         Whether objects keep the pixels that they share: `labels` are then planes of one object each (K, (Z,) Y, X),
         numbered from 1, with `axes` for those behind the first, or a `Segmentation` of one image, whose maps were kept.
         For ROIs, GeoJSON and COCO.
+    within : Within, optional
+        Where the labels lie in the image that they are a part of (``core.exchange.planes.Within``): ROIs, GeoJSON and
+        COCO lie on that image, ``"ctc"`` counts its frames. The others hold the part alone, which is said.
     overwrite : bool
         Whether what is there may be replaced. In a folder these are files of the same names, and those of an earlier
         export that the new one has not; all others stay.
     say : callable, optional
-        Takes a sentence on files that stay and look like a part of the export; by default it is a warning.
+        Takes sentences on files that stay and look like a part of the export, and on where a part begins; by default
+        each is a warning.
 
     Raises
     ------
@@ -125,11 +131,13 @@ def export_labels(
     scale = None if spacing is None else check_spacing(spacing, spatial_axes(own))
     if not overwrite and os.path.lexists(path):
         raise AlreadyExists(f"{path}: exists already; choose another name or allow overwriting.")
+    say = warn if say is None else say
+    first_frame = 0 if within is None else within.start.get("T", 0)
     writers: dict[str, Callable[[Path], object]] = {
-        "imagej": lambda target: write_rois(target, array, own),
-        "geojson": lambda target: write_geojson(target, array, own, table),
-        "coco": lambda target: write_coco(target, array, own, f"{path.stem}.tif"),
-        "ctc": lambda target: write_ctc(target, array, own, scale, unit),
+        "imagej": lambda target: write_rois(target, array, own, within),
+        "geojson": lambda target: write_geojson(target, array, own, table, within),
+        "coco": lambda target: write_coco(target, array, own, f"{path.stem}.tif", within),
+        "ctc": lambda target: write_ctc(target, array, own, scale, unit, first_frame=first_frame),
         "mesh": lambda target: _write_meshes(target, path.suffix.lower(), reorder(array, own, "ZYX"), scale, unit),
     }
     if format == "ome-tiff":
@@ -137,9 +145,11 @@ def export_labels(
     elif format == "ome-zarr":
         write_ome_zarr(path, array, own, scale, unit, overwrite=overwrite)
     elif format == "ctc" or (format == "mesh" and not path.suffix):
-        write_folder(path, writers[format], NAMES[format], warn if say is None else say, overwrite=overwrite)
+        write_folder(path, writers[format], NAMES[format], say, overwrite=overwrite)
     else:
         write_atomically(path, writers[format], overwrite=overwrite)
+    if within is not None and within.words and format not in OUTLINED:
+        say(f"This format holds the labels alone; they begin at {within.words} of their image.")
 
 
 def _whole(labels: Any, axes: str | None) -> tuple[Overlaid, str | None]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.exchange.outlines import Piece, Ring
+    from embedseg_napari.core.exchange.planes import Within
 
 IDENTITY = ("label", "frame", "image")
 """Columns that are no measurements."""
@@ -30,7 +31,9 @@ LISTS = ("coordinates", "geometries")
 """What is a list in a geometry."""
 
 
-def write_geojson(target: Path, labels: Any, axes: str, table: Mapping[str, Any] | None = None) -> None:
+def write_geojson(
+    target: Path, labels: Any, axes: str, table: Mapping[str, Any] | None = None, within: Within | None = None
+) -> None:
     """Write the outlines of all objects, with their measurements, as detections of QuPath.
 
     Parameters
@@ -43,13 +46,15 @@ def write_geojson(target: Path, labels: Any, axes: str, table: Mapping[str, Any]
         Their axes.
     table : dict, optional
         Measurements, from :func:`~embedseg_napari.measure`.
+    within : Within, optional
+        The image that the labels are a part of: outlines lie on it, and the frames of the measurements are its frames.
     """
     measured = {} if table is None else _measurements(table)
     with target.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
         separator = "\n"
-        for plane in planes_of(labels, axes):
-            for number, pieces in outlines(plane.labels):
+        for plane in planes_of(labels, axes, within):
+            for number, pieces in outlines(plane.labels, plane.corner):
                 geometry = _geometry(pieces)
                 if plane.t is not None or plane.z is not None:
                     geometry["plane"] = {"c": -1, "z": plane.z or 0, "t": plane.t or 0}

@@ -12,7 +12,7 @@ import numpy as np
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.drawn import Drawing, Drawn
 from embedseg_napari.core.exchange.outlines import outlines
-from embedseg_napari.core.exchange.planes import planes_of
+from embedseg_napari.core.exchange.planes import planes_of, whole_plane
 from embedseg_napari.core.files.archives import UNREADABLE, open_archive, read_member
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from roifile import ImagejRoi
 
     from embedseg_napari.core.exchange.outlines import Piece
-    from embedseg_napari.core.exchange.planes import Plane
+    from embedseg_napari.core.exchange.planes import Plane, Within
 
 LARGEST = 32_767
 """Pixels along an axis: ImageJ's coordinates have 16 bits."""
@@ -35,7 +35,7 @@ LABEL = re.compile(r"^label:\s*(\d{1,19})\s*$", re.MULTILINE)
 """Property of a ROI that says which object it is."""
 
 
-def write_rois(target: Path, labels: Any, axes: str) -> None:
+def write_rois(target: Path, labels: Any, axes: str, within: Within | None = None) -> None:
     """Write the outlines of all objects as a zip of ROIs.
 
     An object in one piece without holes is a traced outline, as the wand of ImageJ makes it; any other is a composite.
@@ -49,22 +49,26 @@ def write_rois(target: Path, labels: Any, axes: str) -> None:
         Ids, 0 is background; it is read plane by plane.
     axes : str
         Their axes.
+    within : Within, optional
+        The image that they are a part of, on which ROIs lie.
 
     Raises
     ------
     DataError
         If the planes are larger than ImageJ's coordinates reach.
     """
-    height, width = (labels.shape[axes.index(letter)] for letter in "YX")
+    height, width = whole_plane(labels, axes, within)
     if max(height, width) > LARGEST:
         raise DataError(
             f"Planes of {height} x {width} pixels are too large for ImageJ's ROIs, whose coordinates end at "
             f"{LARGEST:,}; choose the format geojson, or export parts."
         )
     n_slices = labels.shape[axes.index("Z")] if "Z" in axes else 1
+    if within is not None:
+        n_slices = within.shape.get("Z", n_slices)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for plane in planes_of(labels, axes):
-            for number, pieces in outlines(plane.labels):
+        for plane in planes_of(labels, axes, within):
+            for number, pieces in outlines(plane.labels, plane.corner):
                 roi = _roi(number, pieces, plane, n_slices)
                 archive.writestr(f"{roi.name}.roi", roi.tobytes())
 

@@ -39,13 +39,15 @@ class Piece:
         return self.outer, *self.holes
 
 
-def outlines(labels: NDArray[Any]) -> Iterator[tuple[int, list[Piece]]]:
+def outlines(labels: NDArray[Any], corner: tuple[int, int] = (0, 0)) -> Iterator[tuple[int, list[Piece]]]:
     """Trace the objects of a plane; each with its pieces, in ascending id.
 
     Parameters
     ----------
     labels : ndarray of int, shape (Y, X)
         Ids, 0 is background.
+    corner : tuple of int
+        Where the first pixel (y, x) lies in the image.
     """
     ids, y, x, pair = _corners(labels)
     first = 0
@@ -53,15 +55,20 @@ def outlines(labels: NDArray[Any]) -> Iterator[tuple[int, list[Piece]]]:
         # Some objects at a time: lists of Python take several times the room of arrays.
         last = int(np.searchsorted(ids, ids[min(first + TOGETHER, len(ids)) - 1], "right"))
         part = slice(first, last)
-        yield from _traced(labels, ids[part], y[part], x[part], pair[part])
+        yield from _traced(labels, ids[part], y[part], x[part], pair[part], corner)
         first = last
 
 
 def _traced(
-    labels: NDArray[Any], ids: NDArray[Any], y: NDArray[np.int32], x: NDArray[np.int32], pair: NDArray[np.int8]
+    labels: NDArray[Any],
+    ids: NDArray[Any],
+    y: NDArray[np.int32],
+    x: NDArray[np.int32],
+    pair: NDArray[np.int8],
+    corner: tuple[int, int],
 ) -> Iterator[tuple[int, list[Piece]]]:
     """Join the corners of some objects to rings."""
-    places = np.stack([x, y], axis=1)
+    places = np.stack([x, y], axis=1) + np.array(corner[::-1], np.int32)
     # Corners lie in the order of rows: the first of a ring that is met is its uppermost left one. There the outline
     # runs to the right and down; the pixel between the two is one of the object, or of the hole.
     starts_object = labels[np.minimum(y, len(labels) - 1), np.minimum(x, labels.shape[1] - 1)] == ids

@@ -19,6 +19,24 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """Where labels lie in the image that they are a part of, by the letters of their axes."""
+
+    start: Mapping[str, int]
+    """First pixel, and first frame."""
+    shape: Mapping[str, int]
+    """Of the image."""
+
+    @property
+    def words(self) -> str:
+        """Where they begin, as people say it; empty where they begin with the image."""
+        if not any(self.start.values()):
+            return ""
+        names = {"T": "frame"}
+        return ", ".join(f"{names.get(letter, letter.lower())} {first}" for letter, first in self.start.items())
+
+
+@dataclass(frozen=True, slots=True)
 class Plane:
     """A plane of labels, and where it lies."""
 
@@ -28,6 +46,10 @@ class Plane:
     """Frame, from 0; None where there is one image."""
     z: int | None = None
     """Slice, from 0; None in 2D."""
+    corner: tuple[int, int] = (0, 0)
+    """Its first pixel (y, x) in the plane of the image."""
+    whole: tuple[int, int] = (0, 0)
+    """Size (y, x) of the plane of the image."""
 
     @property
     def suffix(self) -> str:
@@ -48,19 +70,31 @@ class Overlaid:
         return self.groups[0].shape
 
 
-def planes_of(labels: Any, axes: str) -> Iterator[Plane]:
+def planes_of(labels: Any, axes: str, within: Within | None = None) -> Iterator[Plane]:
     """The planes of labels with axes (T)(Z)YX in any order, frame by frame and slice by slice.
 
-    Of labels that lie over each other there are several planes of one place.
+    Of labels that lie over each other there are several planes of one place. Where they are a part of an image, planes
+    are those of the image.
 
     Raises
     ------
     DataError
         If labels that are read plane by plane are no numbers of objects.
     """
+    start = {} if within is None else within.start
+    height, width = whole_plane(labels, axes, within)
     for place in parts_of(labels, axes, "TZ"):
+        t, z = (place[letter] + start.get(letter, 0) if letter in place else None for letter in "TZ")
         for one in labels.groups if isinstance(labels, Overlaid) else (labels,):
-            yield Plane(read_ids(one, axes, place), place.get("T"), place.get("Z"))
+            corner = start.get("Y", 0), start.get("X", 0)
+            yield Plane(read_ids(one, axes, place), t, z, corner, (height, width))
+
+
+def whole_plane(labels: Any, axes: str, within: Within | None) -> tuple[int, int]:
+    """Size (y, x) of the planes of the image."""
+    if within is not None:
+        return within.shape["Y"], within.shape["X"]
+    return labels.shape[axes.index("Y")], labels.shape[axes.index("X")]
 
 
 def parts_of(labels: Any, axes: str, letters: str) -> Iterator[dict[str, int]]:

@@ -18,7 +18,7 @@ from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.core.wording import shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from embedseg_napari.core.tracking.tracks import Tracks
 
@@ -59,6 +59,7 @@ def write_tracks(
     folder: str | Path,
     format: str = "ctc",
     *,
+    start: Mapping[str, int] | None = None,
     should_stop: Callable[[], bool] = never,
 ) -> None:
     """Write tracks to a new folder, which gets its name when it is complete.
@@ -78,6 +79,9 @@ def write_tracks(
         Where it is written; it must not exist.
     format : {"ctc", "geff"}
         Which programs are to read it.
+    start : dict of str to int, optional
+        First frame and pixel of the labels in the time-lapse that they are a part of, by the letters of its axes: table
+        and layout of the challenge count from there. A graph lies on the labels beside it.
     should_stop : callable, optional
         Asked before each frame; nothing is left of what was written then.
 
@@ -102,12 +106,13 @@ def write_tracks(
     def fill(draft: Path) -> None:
         if format == "ctc":
             mothers = {number: parents[0] for number, parents in tracks.graph().items()}
-            write_ctc(draft, tracked, tracks.axes, tracks.spacing, tracks.unit, mothers)
+            first = (start or {}).get("T", 0)
+            write_ctc(draft, tracked, tracks.axes, tracks.spacing, tracks.unit, mothers, first_frame=first)
         else:
             write_ome_zarr(draft / LABELS, tracked, tracks.axes, tracks.spacing, tracks.unit)
             write_geff(draft / GRAPH, tracks, f"../{LABELS}")
         tracked.require_all()
-        write_table(draft / TABLE, tracks.table())
+        write_table(draft / TABLE, tracks.table(start))
         if tracks.corrections:
             text = json.dumps({"corrections": tracks.corrections}, indent=1)
             (draft / CORRECTIONS).write_text(text + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -103,9 +103,15 @@ def measuring(
     spacing: Sequence[float] | None = None,
     unit: str | None = "um",
     columns: Sequence[str] = (),
+    start: Mapping[str, int] | None = None,
     should_stop: Callable[[], bool] = never,
 ) -> Generator[PartMeasured, None, Table]:
-    """:func:`measure`, part by part."""
+    """:func:`measure`, part by part.
+
+    Of labels that are a part of an image, `start` is their first frame and pixel there, by the letters of its axes:
+    frames and places count from those of the image.
+    """
+    first = {} if start is None else start
     unknown = [name for name in columns if name not in FURTHER]
     if unknown:
         raise SettingsError(f"There is no column {unknown[0]!r} to add; choose from {' and '.join(FURTHER)}.")
@@ -138,9 +144,10 @@ def measuring(
             tally.add(part, [side.start for side in box], shape, blocks.read_channels(t, box))
             done += 1
             yield PartMeasured(done, n_parts)
-        table = _of_frame(blocks, t, tally.sums(), scale, unit, columns, should_stop)
+        corner = np.array([first.get(letter, 0) for letter in "ZYX"[-len(blocks.shape) :]])
+        table = _of_frame(blocks, t, tally.sums(), scale, unit, columns, corner, should_stop)
         if "T" in own:
-            table = {"frame": np.full(len(table["label"]), t), **table}
+            table = {"frame": np.full(len(table["label"]), t + first.get("T", 0)), **table}
         tables.append(table)
     whole = tables[0] if len(tables) == 1 else _joined(tables)
     return whole if found is None else _with_model(whole, found)
@@ -206,6 +213,7 @@ def _of_frame(
     spacing: tuple[float, ...] | None,
     unit: str | None,
     columns: Sequence[str],
+    corner: NDArray[np.int64],
     should_stop: Callable[[], bool],
 ) -> Table:
     ndim = len(blocks.shape)
@@ -220,9 +228,10 @@ def _of_frame(
     table[f"{kind}_{length}{power if length == 'um' else ''}"] = size
     for i, letter in enumerate(space.lower()):
         # A place in pixels is an index, whatever the shape of a pixel.
-        table[f"centroid_{letter}_{length}"] = sums.centroids[:, i] * (step[i] if length == "um" else 1)
+        table[f"centroid_{letter}_{length}"] = (sums.centroids[:, i] + corner[i]) * (step[i] if length == "um" else 1)
+    lower, upper = sums.lower + corner, sums.upper + corner
     for i, letter in enumerate(space.lower()):
-        table[f"bbox_min_{letter}_px"], table[f"bbox_max_{letter}_px"] = sums.lower[:, i], sums.upper[:, i]
+        table[f"bbox_min_{letter}_px"], table[f"bbox_max_{letter}_px"] = lower[:, i], upper[:, i]
     table |= _shape(sums, step, size, length)
     ends = np.array(blocks.shape)
     # An axis of one pixel has no border.

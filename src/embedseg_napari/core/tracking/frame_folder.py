@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.pairing import by_name, image_name, partners, without_partner
 from embedseg_napari.core.files.tiff import list_images, read_image
-from embedseg_napari.core.wording import shape_words
+from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
 
 
 class FrameFolder:
@@ -27,18 +32,34 @@ class FrameFolder:
     labels : bool
         Whether pixels are numbers of objects.
     say : callable
-        Takes sentences on the first file.
+        Takes sentences on the first file, and on frames that are missing.
+    labels_folder : Path, optional
+        Folder of the labels of these frames, each of which tells which image is its own.
 
     Raises
     ------
     DataError
-        If there is no image, or the first cannot be read.
+        If there is no image, the first cannot be read, or images and labels are not of the same frames.
     """
 
-    def __init__(self, folder: Path, axes: str | None, labels: bool, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        axes: str | None,
+        labels: bool,
+        say: Callable[[str], None],
+        labels_folder: Path | None = None,
+    ) -> None:
         self._paths, self._axes, self._labels = list_images(folder), axes, labels
         if not self._paths:
             raise DataError(f"{folder}: holds no images that can be read.")
+        if labels_folder is not None:
+            self._paths = _beside(labels_folder, list_images(labels_folder), folder, self._paths)
+        missing, n = _missing(self._paths)
+        if n:
+            many = f"{count(n, 'frame')} are missing, the first of them {missing}; their"
+            words = f"{missing} is missing; its" if n == 1 else many
+            say(f"{words} neighbours are taken for frames that follow each other.")
         first = read_image(self._paths[0], axes, labels=labels, say=say)
         self.spacing, self.unit, self.frame_axes = first.spacing, first.unit, first.axes
         self.dtype = first.array.dtype
@@ -65,3 +86,47 @@ class FrameFolder:
             )
         part: np.ndarray = frame[asked[1:]]
         return part
+
+
+def _beside(labels_folder: Path, labels: Sequence[Path], folder: Path, images: Sequence[Path]) -> list[Path]:
+    """The image of each frame of labels: that of its name, or where no names are alike, of the last number in them."""
+    own, theirs = by_name(labels), by_name(images)
+    found = partners(own, theirs)
+    if not found:
+        numbers, others = ({_number(name): name for name in names} for names in (own, theirs))
+        if None not in {*numbers, *others} and len(numbers) == len(own) and len(others) == len(theirs):
+            found = {name: theirs[others[number]] for number, name in numbers.items() if number in others}
+    for lacking, place, what in (
+        ([name for name in own if name not in found], folder, "image"),
+        (list(without_partner(found, theirs)), labels_folder, "labels"),
+    ):
+        if lacking:
+            raise DataError(f"{place}: holds no {what} of the frame {lacking[0]} ({len(lacking)} are missing).")
+    return [found[name] for name in own]
+
+
+def _number(name: str) -> int | None:
+    """The last number in a name."""
+    found = LAST_NUMBER.search(name)
+    return None if found is None else int(found[0])
+
+
+def _missing(paths: Sequence[Path]) -> tuple[str, int]:
+    """The first frame that is missing by the numbers of the others, as it would be called, and how many are."""
+    names = [image_name(path) for path in paths]
+    found = [LAST_NUMBER.search(name) for name in names]
+    digits = [one[0] for one in found if one is not None]
+    numbers = [int(one) for one in digits]
+    parts = zip(names, found, strict=True)
+    around = {(name[: one.start()], name[one.end() :]) for name, one in parts if one is not None}
+    steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
+    if len(numbers) < len(names) or len(around) > 1 or not steps or min(steps) < 1:
+        # The numbers count something else.
+        return "", 0
+    step = min(steps)
+    n = sum(one // step - 1 for one in steps)
+    if any(one % step for one in steps) or n >= len(names):
+        return "", 0
+    at = next((place for place, one in enumerate(steps) if one > step), 0)
+    before, after = around.pop()
+    return f"{before}{numbers[at] + step:0{len(digits[at])}}{after}", n

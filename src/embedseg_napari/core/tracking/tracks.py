@@ -11,7 +11,7 @@ from embedseg_napari.core.errors import DataError, Stopped
 from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -154,18 +154,26 @@ class Tracks:
         numbers[inside] = self.track[rows]
         return numbers
 
-    def table(self) -> dict[str, NDArray[Any]]:
-        """One row for each object: frame, numbers, mother, place, size and brightness."""
+    def table(self, start: Mapping[str, int] | None = None) -> dict[str, NDArray[Any]]:
+        """One row for each object: frame, numbers, mother, place, size and brightness.
+
+        Parameters
+        ----------
+        start : dict of str to int, optional
+            First frame and pixel of the labels in the time-lapse that they are a part of, by the letters of its axes.
+        """
+        first = {} if start is None else start
         mothers = {row.id: row.parent for row in self.rows()}
         letters = [letter.lower() for letter in "ZYX" if letter in self.axes]
         parent = np.array([mothers[number] for number in self.track.tolist()], np.int64)
         columns: dict[str, NDArray[Any]] = {
-            "frame": self.frame,
+            "frame": self.frame + first.get("T", 0),
             "label": self.label,
             "track": self.track,
             "parent": parent,
         }
-        columns |= {f"centroid_{letter}_px": self.centroid[:, k] for k, letter in enumerate(letters)}
+        for k, letter in enumerate(letters):
+            columns[f"centroid_{letter}_px"] = self.centroid[:, k] + first.get(letter.upper(), 0)
         columns |= {"num_pixels": self.size}
         return columns | {f"intensity_mean_{k}": one for k, one in enumerate(self.brightness.T)}
 

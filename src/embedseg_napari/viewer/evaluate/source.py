@@ -337,7 +337,8 @@ class EvaluationSource(QWidget):
         assert truth is not None
         assert predicted is not None
         places = ["--truth", str(unchanged_file(truth)), "--predicted", str(unchanged_file(predicted))]
-        return of_words([*words, *places, "--axes", axes_of_file(predicted, self.axes()).replace("C", "")])
+        axes = axes_of_file(array_of(predicted).shape, self.axes()).replace("C", "")
+        return of_words([*words, *places, "--axes", axes])
 
     def choose(self, truth: Labels, predicted: Labels) -> None:
         """Compare two layers."""

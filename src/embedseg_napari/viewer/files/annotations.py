@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import napari
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 from napari.utils.notifications import show_warning
 
 from embedseg_napari.core.axes import guess_axes, result_axes
@@ -15,6 +15,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.export import export_labels, import_labels, is_outlined
 from embedseg_napari.core.exchange.imagej import has_rois
 from embedseg_napari.viewer.files.live import full_array
+from embedseg_napari.viewer.labelled_images import found_within
 from embedseg_napari.viewer.layers import first_along, is_users, named_axes, objects_alone, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
 
@@ -84,7 +85,7 @@ def _image() -> Image | None:
 
 
 def write_objects(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a Labels layer for another program; the ending says which.
+    """Write a Labels layer for another program, on the image that it is a part of; the ending says which.
 
     Raises
     ------
@@ -97,6 +98,18 @@ def write_objects(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     if "C" in axes and array.shape[axes.index("C")] == 1:
         # Results for an image with channels between other axes keep a place for them.
         array, axes = first_along(array, axes.index("C")), result_axes(axes)
+    viewer = napari.current_viewer()
+    within = None if viewer is None else found_within(Layer.create(data, meta, "labels"), viewer.layers)
     # The dialog of napari asked before it came here.
-    export_labels(array, path, KINDS[Path(path).suffix.lower()], axes, spacing=spacing, unit=unit, overwrite=True)
+    export_labels(
+        array,
+        path,
+        KINDS[Path(path).suffix.lower()],
+        axes,
+        spacing=spacing,
+        unit=unit,
+        within=within,
+        overwrite=True,
+        say=show_warning,
+    )
     return [str(path)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from embedseg_napari.core.axes import guess_axes, result_axes, spatial_axes
 from embedseg_napari.viewer.file_metadata import axis_labels, axis_scale, axis_units
-from embedseg_napari.viewer.layers import CHANNEL_NAMES
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, FRAME_INTERVAL
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.tiff import Picture
@@ -62,10 +62,14 @@ def _options(picture: Picture, axes: str, name: str, stand_in: Picture | None = 
     spacing = None
     if source.spacing is not None and len(source.spacing) >= len(space):
         spacing = source.spacing[-len(space) :]
+    metadata: dict[str, Any] = {} if picture.path is None else {"path": str(picture.path)}
+    intervals = [one.interval for one in (picture, stand_in) if one is not None and one.interval is not None]
+    if intervals:
+        metadata[FRAME_INTERVAL] = intervals[0]
     return {
         "name": name,
         "scale": axis_scale(axes, spacing),
         "units": axis_units(axes, source.unit if spacing is not None else None),
         "axis_labels": axis_labels(axes),
-        "metadata": {} if picture.path is None else {"path": str(picture.path)},
+        "metadata": metadata,
     }

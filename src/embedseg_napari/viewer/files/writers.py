@@ -119,7 +119,7 @@ def _write_layer(target: Path, data: Any, meta: dict[str, Any], kind: str) -> No
 def _write_labels_array(target: Path, array: np.ndarray, meta: dict[str, Any], *, overwrite: bool = False) -> None:
     array = objects_alone(array, meta.get("metadata", {}))
     axes, spacing, unit = _geometry(array, meta)
-    interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes)
+    interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes, meta.get("metadata", {}))
     write_labels(target, array, axes, spacing, unit, interval=interval, keep_order=True, overwrite=overwrite)
 
 
@@ -141,7 +141,7 @@ def _write_image_layer(target: Path, data: Any, meta: dict[str, Any]) -> None:
     array = storable(array)
     axes, spacing, unit = _geometry(array, meta)
     names = meta.get("metadata", {}).get(CHANNEL_NAMES, ())
-    interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes)
+    interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes, meta.get("metadata", {}))
     write_image(target, array, axes, spacing, unit, channel_names=names, interval=interval, keep_order=True)
 
 

@@ -64,9 +64,6 @@ def candidates(navigator: SessionNavigator, seen: Collection[str] = ()) -> list[
         if is_large(layer) or navigator.has_other_pixels(picture):
             continue
         if "T" in picture.axes:
-            if picture.axes_guessed:
-                # Whether its planes are frames is asked when it is chosen.
-                continue
             found += islice(_frames(navigator, layer, picture, {*in_session, *seen}), MOST_FRAMES)
         elif kind_of(picture.axes, picture.array.shape) == box.layers.kind:
             found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))

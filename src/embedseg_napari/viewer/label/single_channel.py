@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.files.tiff import Picture
 from embedseg_napari.jobs.segment import take_channel
 from embedseg_napari.viewer.label.extracted import extracted_before
-from embedseg_napari.viewer.layers import CHANNEL_OF, array_of, picture_of
+from embedseg_napari.viewer.layers import CHANNEL_OF, array_of, of_image, picture_of
 from embedseg_napari.viewer.result_layers import layer_frame
 from embedseg_napari.viewer.stage import stage_of
 
@@ -54,5 +54,5 @@ def single_channel(viewer: Viewer, layer: Image, channel: Channel) -> Any:
         name=name,
         rgb=False,
         **frame.options() | {"axis_labels": tuple(letters.lower())},
-        metadata=dict([mark]),
+        metadata={**of_image(layer), **dict([mark])},
     )

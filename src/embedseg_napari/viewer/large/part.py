@@ -13,7 +13,7 @@ from embedseg_napari.core.stores.parts import WrittenPart, change_part
 from embedseg_napari.jobs.large.annotated import require_complete
 from embedseg_napari.viewer.camera import in_view, looked_at
 from embedseg_napari.viewer.files.live import start_in_store, store_of
-from embedseg_napari.viewer.layers import SEGMENTED
+from embedseg_napari.viewer.layers import of_image
 from embedseg_napari.viewer.result_layers import spatial_frame
 
 if TYPE_CHECKING:
@@ -139,11 +139,10 @@ def show_part(viewer: Viewer, labels: Labels, place: Place, before: NDArray[Any]
     axes = place.array.axes
     starts = dict(zip(axes, place.start, strict=True))
     frame = spatial_frame(labels, axes).at([starts[letter] for letter in ordered(result_axes(axes))])
-    image = labels.metadata.get(SEGMENTED)
     layer = viewer.add_labels(
         before.copy(),
         name=f"{labels.name} part",
-        metadata={} if image is None else {SEGMENTED: image},
+        metadata=of_image(labels),
         **frame.options(),
     )
     layer.selected_label = int(before.max(initial=0)) + 1

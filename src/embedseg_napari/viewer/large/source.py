@@ -118,7 +118,7 @@ class Source:
             unit,
             origin,
             channel_names=tuple(self.layer.metadata.get(CHANNEL_NAMES, ())),
-            interval=frame_interval(self.layer.scale, self.layer.units, letters),
+            interval=frame_interval(self.layer.scale, self.layer.units, letters, self.layer.metadata),
             ngff="" if group is None else group.version,
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer
 
 from embedseg_napari.viewer.files.live import live_levels, store_of
-from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
+from embedseg_napari.viewer.layers import FOUND, RESULT, found_in
 from embedseg_napari.viewer.result_layers import add_beside, is_shown
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class StoreLayer(QObject):
         """
         frame = self.source.frame(self.level)
         levels = live_levels(folder, frame.axes)
-        found = {RESULT: FOUND, SEGMENTED: str(self.source.layer.unique_id)}
+        found = {RESULT: FOUND, **found_in(self.source.layer)}
         there = layer_of(self.viewer, folder)
         if there is not None and there.data[0].shape == levels[0].shape:
             # The store may be a new one under the old name.

@@ -10,6 +10,7 @@ import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.export import FORMATS, OUTLINED, export_labels
 from embedseg_napari.core.exchange.planes import Overlaid
@@ -20,7 +21,8 @@ from embedseg_napari.core.measure.table_files import write_table
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.files.writers import save_labels
-from embedseg_napari.viewer.layers import file_of, unchanged_file
+from embedseg_napari.viewer.labelled_images import file_beside
+from embedseg_napari.viewer.layers import axes_of_file, file_of, unchanged_file
 from embedseg_napari.viewer.measure.layer_table import as_it_is, is_volume, measure_layer, objects_of, whole_layers
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
@@ -235,6 +237,7 @@ class MeasuredFiles(QWidget):
                 spacing=first.spacing,
                 unit=first.unit,
                 table=table or None,
+                within=first.within,
                 overwrite=may_replace,
                 say=said.append,
             )
@@ -296,12 +299,16 @@ class MeasuredFiles(QWidget):
         if layer is None:
             raise DataError("Choose a Labels layer first.")
         objects = self._objects(layer, image)
-        image_file = None if image is None else file_of(image)
+        image_file = None if image is None else file_beside(image, layer)
         labels = self._saved(layer, image_file)
         words = ["embedseg", "measure", str(labels), "--output", str(labels.with_suffix(".measured.csv"))]
         words += [] if image_file is None else ["--image", str(image_file)]
-        words += ["--axes", objects.axes]
+        axes = axes_of_file(objects.labels.shape, objects.axes)
+        words += ["--axes", axes]
         if objects.spacing is not None and objects.unit is not None:
             factor = micrometres(objects.unit) or 1.0
-            words += ["--spacing", ",".join(f"{step * factor:.17g}" for step in objects.spacing)]
+            steps = zip(objects.spacing, spatial_axes(objects.axes), strict=True)
+            words += ["--spacing", ",".join(f"{step * factor:.17g}" for step, letter in steps if letter in axes)]
+        if objects.within is not None and objects.within.words:
+            self.said.emit(f"The command counts from where {layer.name} begins: {objects.within.words} of its image.")
         return of_words([*words, *(["--columns", ",".join(FURTHER)] if self._slow.isChecked() else [])])

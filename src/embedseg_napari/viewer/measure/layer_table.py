@@ -11,7 +11,7 @@ from napari.layers import Labels
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.measure.measurements import measuring
-from embedseg_napari.viewer.labelled_images import labelled_part, labels_picture, turned_labels
+from embedseg_napari.viewer.labelled_images import found_within, labelled_part, labels_picture, turned_labels
 from embedseg_napari.viewer.layers import WHOLE_OF, first_along, picture_of, pixel_size
 from embedseg_napari.viewer.provenance import origin_of
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.exchange.planes import Within
     from embedseg_napari.core.inference.segmentation import Segmentation
     from embedseg_napari.core.measure.measurements import PartMeasured, Table
 
@@ -42,10 +43,25 @@ class LayerObjects:
     """What found them, if a panel of this program did and they may be unchanged."""
     layer_axes: str = ""
     """Axes of the layer, where it has others of one pixel."""
+    within: Within | None = None
+    """Where the labels lie in the image that they were found in: frames and places are counted there."""
+
+    def first(self, letter: str) -> int:
+        """The first frame or pixel of the layer there, along an axis."""
+        return 0 if self.within is None else self.within.start.get(letter, 0)
 
 
-def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
+def objects_of(labels: Labels, image: Image | None, layers: Iterable[Layer] = ()) -> LayerObjects:
     """Take a layer, and the image whose brightness is measured; no pixel is read.
+
+    Parameters
+    ----------
+    labels : Labels
+        The layer.
+    image : Image, optional
+        The image.
+    layers : iterable of Layer
+        Among them may be the image that the labels were found in, where none is measured.
 
     Raises
     ------
@@ -54,16 +70,18 @@ def objects_of(labels: Labels, image: Image | None) -> LayerObjects:
     """
     origin = origin_of(labels)
     found = None if origin is None else origin.segmentation
+    within = found_within(labels, layers if image is None else [image])
     if image is None:
         picture = labels_picture(labels)
-        return _flat(LayerObjects(picture.array, picture.axes, picture.spacing, picture.unit, segmentation=found))
+        known = picture.array, picture.axes, picture.spacing, picture.unit
+        return _flat(LayerObjects(*known, segmentation=found, within=within))
     picture = labelled_part(image, labels)
     axes = result_axes(picture.axes)
     array = turned_labels(labels, axes, image.name)
     spacing, unit = picture.spacing, picture.unit
     if spacing is None and labels.ndim == len(axes):
         spacing, unit = pixel_size(labels.scale, labels.units, axes)
-    return _flat(LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found))
+    return _flat(LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found, within=within))
 
 
 def _flat(objects: LayerObjects) -> LayerObjects:
@@ -129,6 +147,7 @@ def measure_layer(
             spacing=objects.spacing,
             unit=objects.unit,
             columns=columns,
+            start=None if objects.within is None else objects.within.start,
             should_stop=should_stop,
         )
     )

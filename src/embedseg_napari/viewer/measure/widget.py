@@ -117,7 +117,7 @@ class MeasureWidget(LabelsPanel):
 
     def _objects_of(self, labels: Labels, image: Image | None) -> LayerObjects:
         """The objects of a layer with the pixel size that counts."""
-        return self.pixel_size.apply(objects_of(labels, image))
+        return self.pixel_size.apply(objects_of(labels, image, self.viewer.layers))
 
     def _show_pixel_size(self, *_: object) -> None:
         layer = self.labels.layer()
@@ -220,7 +220,8 @@ class MeasureWidget(LabelsPanel):
         """The frame of what was measured that is in sight; 0 where there is but one."""
         if self.measured is None or self._objects is None or "T" not in self._objects.axes:
             return 0
-        return round(float(self.measured.world_to_data(self.viewer.dims.point)[self._letters().index("T")]))
+        own = float(self.measured.world_to_data(self.viewer.dims.point)[self._letters().index("T")])
+        return round(own) + self._objects.first("T")
 
     def _letters(self) -> str:
         """Axes of the layer that was measured; its objects may have less."""
@@ -269,10 +270,11 @@ class MeasureWidget(LabelsPanel):
                 # Of one pixel.
                 places.append((0, 1))
             elif letter == "T":
-                places.append((int(self.table["frame"][row]), int(self.table["frame"][row]) + 1))
+                frame = int(self.table["frame"][row]) - self._objects.first(letter)
+                places.append((frame, frame + 1))
             else:
-                name = letter.lower()
-                first, end = (int(self.table[f"bbox_{which}_{name}_px"][row]) for which in ("min", "max"))
+                names = (f"bbox_{which}_{letter.lower()}_px" for which in ("min", "max"))
+                first, end = (int(self.table[name][row]) - self._objects.first(letter) for name in names)
                 places.append((first, end))
         if len(places) == self.measured.ndim:
             low, high = np.transpose(places)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.viewer.files.writers import save_labels
-from embedseg_napari.viewer.labelled_images import shares_pixels
+from embedseg_napari.viewer.labelled_images import found_within, shares_pixels
 from embedseg_napari.viewer.layers import file_of
 from embedseg_napari.viewer.widgets.boxes import button, short
 from embedseg_napari.viewer.worker import report_error
@@ -78,11 +78,14 @@ class NextSteps(QWidget):
 
     def write(self, path: Path) -> None:
         """Write the labels; the dialog has asked whether the file of this very name may be replaced."""
-        labels = self._results.labels
+        result, labels = self._results.chosen, self._results.labels
+        assert result is not None
         assert labels is not None
         try:
             path = save_labels(labels, path)
         except EmbedSegError as error:
             report_error(error)
         else:
-            show_info(f"Saved {short(path.name)}.")
+            within = found_within(labels, [result.selection.layer])
+            words = "" if within is None or not within.words else f" It begins at {within.words} of the image."
+            show_info(f"Saved {short(path.name)}.{words}")

@@ -11,7 +11,7 @@ from embedseg_napari.jobs.large.recipe import recipe_of_labels
 from embedseg_napari.jobs.recipe import SegmentRecipe, of_image
 from embedseg_napari.viewer.files.live import store_of
 from embedseg_napari.viewer.large.part import store_layer
-from embedseg_napari.viewer.layers import axes_of_file, file_of, picture_of
+from embedseg_napari.viewer.layers import array_of, axes_of_file, file_of, picture_of
 from embedseg_napari.viewer.model_list import read_config
 from embedseg_napari.viewer.segment.regions import WHOLE
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -102,7 +102,7 @@ def recipe_of_result(result: Result | None, axes: str, device: str) -> Recipe:
     image, known = file_of(selection.layer), model_at(result.model_path)
     if not ("Z" in selection.axes and selection.array.shape[selection.axes.index("Z")] == 1):
         # A model of volumes sees a depth of one plane where all axes are named.
-        axes = axes_of_file(selection.layer, axes)
+        axes = axes_of_file(array_of(selection.layer).shape, axes)
     config = read_config(result.model_path)
     stored = {} if config is None else config.prediction.model_dump()
     changes = {

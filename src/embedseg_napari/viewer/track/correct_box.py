@@ -165,7 +165,9 @@ class CorrectBox(QWidget):
         if corrected is None:
             return
         tracks = corrected.tracks
-        words = [f"track {tracks.track[row]} in frame {tracks.frame[row]}" for row in self.chosen]
+        within = self.layers.within
+        first = 0 if within is None else within.start.get("T", 0)
+        words = [f"track {tracks.track[row]} in frame {tracks.frame[row] + first}" for row in self.chosen]
         done = f" {count(corrected.n_steps, 'correction')} made." if corrected.n_steps else ""
         self.line.say(f"Chosen: {' and '.join(words)}." if words else HINT + done)
         self.link_button.setEnabled(len(words) == 2)

@@ -13,8 +13,8 @@ from embedseg_napari.core.tracking.tracks import TrackedLabels
 from embedseg_napari.jobs.label_files import sized_like
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.viewer.camera import go_to, screen_pixels
-from embedseg_napari.viewer.labelled_images import labelled_part, labels_picture, without_channel
-from embedseg_napari.viewer.layers import FOUND, LINES, RESULT, SEGMENTED, TRACKED, named_axes
+from embedseg_napari.viewer.labelled_images import found_within, labelled_part, labels_picture, without_channel
+from embedseg_napari.viewer.layers import FOUND, LINES, RESULT, TRACKED, named_axes, of_image
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, layer_frame
 from embedseg_napari.viewer.stage import stage_of
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari.layers import Tracks as TracksLayer
     from napari.viewer import Viewer
 
+    from embedseg_napari.core.exchange.planes import Within
     from embedseg_napari.core.files.picture import Picture
     from embedseg_napari.core.tracking.run import FrameLinked
     from embedseg_napari.core.tracking.tracks import Tracks
@@ -107,6 +108,11 @@ class TrackLayers:
         """Numbers of the tracks, T(Z)YX in the order of the layer."""
         self._frame: Frame | None = None
 
+    @property
+    def within(self) -> Within | None:
+        """Where what was tracked lies in the time-lapse that it is a part of."""
+        return None if self.source is None else found_within(self.source, self.viewer.layers)
+
     def show(self, source: Labels, tracks: Tracks, tracked: Any) -> None:
         """Show new tracks of a layer instead of it."""
         self.remove()
@@ -114,7 +120,7 @@ class TrackLayers:
         # What was linked has frames, which the layer may not have said.
         self._frame = layer_frame(source, named_axes(source.axis_labels, source.ndim) or tracks.axes).named()
         place, axes = self._frame.options(), self._frame.axes
-        image = {key: value for key, value in source.metadata.items() if key == SEGMENTED}
+        image = of_image(source)
         options = {"metadata": {RESULT: FOUND, TRACKED: True, **image}, **place}
         self.labels = add_beside(
             self.viewer,

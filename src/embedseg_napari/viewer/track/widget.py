@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QMessageBox
 
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.exchange.tracks import write_tracks
 from embedseg_napari.core.files.names import portable_name
@@ -15,8 +16,8 @@ from embedseg_napari.core.tracking.run import MAX_GAP
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.track import TrackJob, words_of
-from embedseg_napari.viewer.labelled_images import without_channel
-from embedseg_napari.viewer.layers import TRACKED, file_of, unchanged_file
+from embedseg_napari.viewer.labelled_images import file_beside, found_within, without_channel
+from embedseg_napari.viewer.layers import TRACKED, axes_of_file, unchanged_file
 from embedseg_napari.viewer.track.correct_box import CorrectBox
 from embedseg_napari.viewer.track.track_layers import TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
@@ -180,13 +181,19 @@ class TrackWidget(LabelsPanel):
         picture, _ = movie_of(layer, image)
         path = unchanged_file(layer)
         spacing, unit = in_micrometres(picture.spacing, picture.unit)
+        axes = axes_of_file(picture.array.shape, picture.axes)
+        if spacing is not None:
+            spacing = spacing[-len(spatial_axes(axes)) :]
+        within = found_within(layer, self.viewer.layers)
+        if within is not None and within.words:
+            self.controls.say(f"The command counts from where {layer.name} begins: {within.words} of its image.")
         return of_words(
             words_of(
                 TrackJob(
                     path,
                     path.parent / "tracks",
-                    None if image is None else file_of(image),
-                    axes=picture.axes,
+                    None if image is None else file_beside(image, layer),
+                    axes=axes,
                     spacing=spacing if unit == MICROMETRE else None,
                     **self._settings(),
                 )
@@ -231,15 +238,17 @@ class TrackWidget(LabelsPanel):
         corrected, source = self.correct.corrected, self.layers.source
         if corrected is None or source is None or self.controls.current is not None:
             return
-        tracks, labels = corrected.tracks, without_channel(source)[0]
+        tracks, labels, within = corrected.tracks, without_channel(source)[0], self.layers.within
+        start = None if within is None else within.start
 
         def run(should_stop: Callable[[], bool]) -> Generator[None, None, None]:
-            write_tracks(tracks, labels, folder, format, should_stop=should_stop)
+            write_tracks(tracks, labels, folder, format, start=start, should_stop=should_stop)
             yield
 
         def saved(_: object) -> None:
             self._exported = tracks.corrections
-            self.controls.say(f"Saved {folder}.")
+            words = "" if within is None or not within.words else f" Its label images begin at {within.words}."
+            self.controls.say(f"Saved {folder}.{words}")
 
         self.controls.start(run, lambda _: None, saved)
         self.controls.progress.setFormat("Saving")
