@@ -8,14 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from store_steps import write_store
 
 from embedseg_napari.core import events
 from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.data import parts
 from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.data.splitting import hold_out_objects
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.runs import drain
-from embedseg_napari.core.training.trainer import Trainer
+from embedseg_napari.core.training.trainer import Trainer, train
 
 pytestmark = pytest.mark.usefixtures("slim_network")
 
@@ -158,6 +160,19 @@ def test_scores_against_other_labels_are_not_to_be_beaten_when_resuming(blobs, t
     result = drain(Trainer(settings(epochs=2), [training], [now], run_folder=tmp_path, resume=True).run())
     assert result.history[1].is_best is is_corrected
     assert result.best_score == (result.history[1].ap_mean if is_corrected else 1.0)
+
+
+def test_scores_of_whole_images_are_not_compared_with_those_of_their_parts_when_resuming(blobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts, "SIDES", {2: (24, 24)})
+    for part, number in (("train", 0), ("val", 0), ("val", 1)):
+        for kind, array in zip(("images", "masks"), blobs(2), strict=True):
+            write_store(tmp_path / part / kind / f"{number}.ome.zarr", array, chunk=32)
+    output = tmp_path / "m.embedseg"
+    train(tmp_path, settings(epochs=1), output=output, progress=False)
+    # Less memory than any image takes.
+    result = train(tmp_path, settings(epochs=2, memory=1e-5), output=output, progress=False, resume=True)
+    assert result.history[1].is_best
+    assert result.best_score == result.history[1].ap_mean
 
 
 def test_the_run_of_an_older_version_knows_no_labels(blobs, tmp_path):
