@@ -336,6 +336,11 @@ class EvaluationSource(QWidget):
         truth, predicted = self.truth.layer(), self.predicted.layer()
         assert truth is not None
         assert predicted is not None
+        if ANNOTATION in truth.metadata:
+            raise DataError(
+                f"{truth.name} says what is unknown, which a command cannot be told of a file; compare with a duplicate of "
+                "it where all of the image is annotated."
+            )
         places = ["--truth", str(unchanged_file(truth)), "--predicted", str(unchanged_file(predicted))]
         axes = axes_of_file(array_of(predicted).shape, self.axes()).replace("C", "")
         return of_words([*words, *places, "--axes", axes])

@@ -17,7 +17,7 @@ from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thresholds, tune
 from embedseg_napari.viewer.labelled_images import labelled_picture, ordered_labels
-from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED, of_image
+from embedseg_napari.viewer.layers import FOUND, RESULT, found_in, of_image
 from embedseg_napari.viewer.model_list import models, read_config
 from embedseg_napari.viewer.provenance import origin_of, remember
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, spatial_frame
@@ -48,7 +48,7 @@ class _Pair:
     """Of the prediction; empty without one."""
     is_flat: bool
     """Whether the truth has a depth of one plane, and the objects are found without depth."""
-    found_in: dict[str, str]
+    found_in: dict[str, Any]
     """Which image the objects are found in, as metadata of their layer say it; empty where that is not known."""
 
 
@@ -111,8 +111,7 @@ class TuningFlow(QObject):
                 truth, ignore = _first_plane(truth), _first_plane(ignore)
             assert predicted is not None
             known = [(origin.segmentation, truth, ignore)]
-            found_in = {key: value for key, value in predicted.metadata.items() if key == SEGMENTED}
-            model, pair = origin.model_path, _Pair(true_layer, predicted, axes, is_flat, found_in)
+            model, pair = origin.model_path, _Pair(true_layer, predicted, axes, is_flat, of_image(predicted))
             self.start(lambda stop: tune(known, model, stop), partial(self._show, pair), "thresholds")
             return
         if image is None:
@@ -129,8 +128,8 @@ class TuningFlow(QObject):
             if is_flat:
                 truth, ignore = _first_plane(truth), _first_plane(ignore)
             array, axes = array[..., 0, :, :], axes.replace("Z", "")
-        found_in = {SEGMENTED: str(image.unique_id)}
-        pair = _Pair(true_layer, predicted, "" if predicted is None else self.source.axes(), is_flat, found_in)
+        axes_of_both = "" if predicted is None else self.source.axes()
+        pair = _Pair(true_layer, predicted, axes_of_both, is_flat, found_in(image))
         job = SegmentJob(array, axes, "all", path, "auto", None, {}, advise=False)
         annotated = [TuningImage(job, truth, ignore)]
         self.start(lambda stop: predict_and_tune(annotated, path, stop), partial(self._show, pair), "running the model")
@@ -157,10 +156,9 @@ class TuningFlow(QObject):
                 # A truth of planes has an axis more, in front.
                 frame = frame.without(SPACE[truth.ndim][0])
             frame = replace(frame, axes=SPACE[n_axes])
-        known = truth if predicted is None else predicted
-        name = known.name.removesuffix(TUNED)
+        name = (truth if predicted is None else predicted).name.removesuffix(TUNED)
         frame = frame.flat() if pair.is_flat else frame
-        found = {RESULT: FOUND, **of_image(known), **pair.found_in}
+        found = {RESULT: FOUND, **pair.found_in}
         layer = show_labels(self.viewer, f"{name}{TUNED}", labels, frame=frame, metadata=found)
         remember(layer, tuning.segmentation, tuning.model_path)
         self.source.choose(truth, layer)
