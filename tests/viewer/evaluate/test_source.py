@@ -67,3 +67,9 @@ def test_painted_background_is_no_object_that_was_found(panel, viewer, cells, qt
     panel.source.choose(whole, layers.labels)
     assert panel.source.part.isHidden()
     assert counts(panel, qtbot) == (5, 0, 3)
+
+
+def test_there_is_no_command_for_an_annotation(panel, cells) -> None:
+    """Its file does not say what is unknown."""
+    panel.recipe.copy_command()
+    assert "says what is unknown" in panel.recipe.line.text()
