@@ -55,7 +55,7 @@ def spatial_ndim(true: np.ndarray, predicted: np.ndarray, planes: bool | None = 
     if ndim > 3 and Stack.LABELS in kinds:
         raise DataError(
             f"Arrays of shape {true.shape} and {predicted.shape} have more axes than a volume has; score the frames "
-            "of a time-lapse one by one."
+            "of a time-lapse one by one, by naming its axes, such as TZYX."
         )
     if Stack.LABELS in kinds:
         return ndim
