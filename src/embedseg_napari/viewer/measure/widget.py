@@ -11,7 +11,7 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.measure.measurements import brightness_words, without_brightness
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.camera import go_to
+from embedseg_napari.viewer.camera import go_to, to_pixel
 from embedseg_napari.viewer.layers import SURFACES_OF, named_axes
 from embedseg_napari.viewer.measure.files import MeasuredFiles
 from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of, one_row_each
@@ -220,7 +220,7 @@ class MeasureWidget(LabelsPanel):
         """The frame of what was measured that is in sight; 0 where there is but one."""
         if self.measured is None or self._objects is None or "T" not in self._objects.axes:
             return 0
-        own = float(self.measured.world_to_data(self.viewer.dims.point)[self._letters().index("T")])
+        own = float(to_pixel(self.viewer, self.measured, self.viewer.dims.point)[self._letters().index("T")])
         return round(own) + self._objects.first("T")
 
     def _letters(self) -> str:
