@@ -72,4 +72,4 @@ def test_painted_background_is_no_object_that_was_found(panel, viewer, cells, qt
 def test_there_is_no_command_for_an_annotation(panel, cells) -> None:
     """Its file does not say what is unknown."""
     panel.recipe.copy_command()
-    assert "says what is unknown" in panel.recipe.line.text()
+    assert "counts only where it is annotated" in panel.recipe.line.text()
