@@ -338,8 +338,8 @@ class EvaluationSource(QWidget):
         assert predicted is not None
         if ANNOTATION in truth.metadata:
             raise DataError(
-                f"{truth.name} counts only where it is annotated, which its file would not say; the masks of Export data "
-                "set… in Label & Train do."
+                f"{truth.name} counts only where it is annotated, which its file would not say; the masks "
+                "that Export data set… in Label & Train writes do."
             )
         places = ["--truth", str(unchanged_file(truth)), "--predicted", str(unchanged_file(predicted))]
         axes = axes_of_file(array_of(predicted).shape, self.axes()).replace("C", "")
