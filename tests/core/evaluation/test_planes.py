@@ -58,6 +58,22 @@ def test_label_volumes_stay_label_volumes() -> None:
     assert match(flat, flat[::-1], [0.5], planes=False)[0].tp == 0
 
 
+def test_what_is_said_of_planes_and_of_axes_fits() -> None:
+    stack = squares(3)
+    assert match(stack, stack, [0.5], planes=True, axes="YX")[0].tp == 3
+    for planes, axes in ((True, "ZYX"), (True, "TYX"), (False, "YX")):
+        with pytest.raises(DataError, match=f"Axes '{axes}' .* do not fit planes={planes}"):
+            match(stack, stack, [0.5], planes=planes, axes=axes)
+
+
+def test_a_plane_of_several_numbers_is_none_of_one_object() -> None:
+    movie = np.zeros((2, 20, 20), np.int32)
+    movie[:, 2:6, 2:6], movie[:, 9:15, 9:15] = 1, 2
+    for true, predicted, planes, name in ((movie[0], movie, None, "prediction"), (movie, movie, True, "truth")):
+        with pytest.raises(DataError, match=f'The {name}: plane 0 holds several numbers.*axes="TYX"'):
+            match(true, predicted, planes=planes)
+
+
 def test_frames_of_volumes_are_no_image() -> None:
     frames = np.random.default_rng(0).integers(0, 5, (2, 3, 8, 8))
     with pytest.raises(DataError, match="one by one"):

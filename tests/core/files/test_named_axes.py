@@ -186,6 +186,16 @@ def test_frames_that_are_named_are_matched_one_by_one(named, movie) -> None:
         es.match(named(movie, ("t", "y", "x")), named(predicted, ("z", "y", "x")))
 
 
+def test_images_along_an_axis_of_another_name_are_no_planes_of_one_object(named, movie) -> None:
+    positions = named(movie, ("position", "y", "x"))
+    for other in (positions, movie[0], movie):
+        with pytest.raises(DataError, match=r'The truth: plane 0 holds several numbers.*axes="TYX"'):
+            es.match(positions, other)
+    assert es.match(positions, positions, [0.9], axes="TYX")[0].tp == 6
+    planes = named(np.stack([movie[0] == 1, movie[0] == 2]) * np.uint8([[[3]], [[5]]]), ("object", "y", "x"))
+    assert es.match(planes, movie[0], [0.9])[0].tp == es.match(planes, planes, [0.9])[0].tp == 2
+
+
 @pytest.mark.parametrize("axes", [None, "TYX"])
 def test_lazy_arrays_with_names_are_read_in_parts(movie, axes) -> None:
     xarray, dask = pytest.importorskip("xarray"), pytest.importorskip("dask.array")

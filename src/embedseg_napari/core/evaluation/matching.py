@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from embedseg_napari.core.axes import parse_axes
 from embedseg_napari.core.data.mask_kinds import are_classes, classes_in, is_single_number
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.evaluation.planes import spatial_ndim
+from embedseg_napari.core.evaluation.planes import require_planes, spatial_ndim
 from embedseg_napari.core.evaluation.unknown import restrict_to_known
 from embedseg_napari.core.files.named_axes import described
 from embedseg_napari.core.scripts import warn
@@ -102,7 +102,7 @@ def overlaps(labels_true: np.ndarray, labels_pred: np.ndarray, planes: bool | No
     Raises
     ------
     DataError
-        If their shapes do not fit.
+        If their shapes do not fit, or what would be a plane of one object holds several.
     """
     true, predicted = np.asarray(labels_true), np.asarray(labels_pred)
     ndim = spatial_ndim(true, predicted, planes)
@@ -116,6 +116,9 @@ def overlaps(labels_true: np.ndarray, labels_pred: np.ndarray, planes: bool | No
         )
     if true.ndim == ndim and predicted.ndim == ndim:
         return _overlaps_of_labels(true, predicted)
+    for array, name in ((true, "The truth"), (predicted, "The prediction")):
+        if array.ndim > ndim:
+            require_planes(array, name, f'; name its axes, such as axes="T{"ZYX"[-ndim:]}"')
     true_of, true_at, true_ids = _members(true, true.ndim > ndim)
     pred_of, pred_at, pred_ids = _members(predicted, predicted.ndim > ndim)
     n_pixels = math.prod(true.shape[true.ndim - ndim :])
@@ -221,7 +224,7 @@ def match(
     Raises
     ------
     DataError
-        If the shapes or axes do not fit.
+        If the shapes or axes do not fit, or what would be a plane of one object holds several.
     """
     parts, planes = _parts(labels_true, labels_pred, ignore, planes, axes)
     found = []
@@ -263,16 +266,21 @@ def _parts(
         for array, (_, letters) in zip(arrays, named, strict=True)
     ]
     true, predicted, hidden = turned
-    planes = min(true.ndim, predicted.ndim) > len(known)
+    are_planes = min(true.ndim, predicted.ndim) > len(known)
+    if planes is not None and planes != are_planes and true.ndim == predicted.ndim:
+        raise DataError(
+            f"Axes {known!r} of arrays of shape {true.shape} do not fit planes={planes}: stacks of planes have an axis "
+            "more than is named, label images none; leave one of the two out."
+        )
     if "T" not in known:
-        return [(true, predicted, hidden)], planes
+        return [(true, predicted, hidden)], are_planes
     n_frames = {len(array) for array in (true, predicted, hidden) if array is not None}
     if len(n_frames) > 1 or n_frames == {0}:
         raise DataError(
             f"The truth has {len(true)} frames and the prediction {len(predicted)}; score a prediction against the "
             "truth of the same time-lapse."
         )
-    return list(zip(true, predicted, [None] * len(true) if hidden is None else hidden, strict=True)), planes
+    return list(zip(true, predicted, [None] * len(true) if hidden is None else hidden, strict=True)), are_planes
 
 
 def _turned(array: Any, axes: str, known: str) -> Any:

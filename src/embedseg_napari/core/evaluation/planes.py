@@ -105,18 +105,29 @@ def overlaps_itself(planes: np.ndarray) -> bool:
     return False
 
 
-def require_planes(planes: np.ndarray, where: str) -> None:
+def require_planes(planes: np.ndarray, where: str, remedy: str = "") -> None:
     """Refuse a stack of planes of which one holds several numbers: it is a label volume, or a time-lapse.
+
+    Parameters
+    ----------
+    planes : ndarray, shape (K, (Z,) Y, X)
+        The stack.
+    where : str
+        What to call it.
+    remedy : str
+        What to do then, in words that go on a sentence.
 
     Raises
     ------
     DataError
         Naming `where`.
     """
+    if planes.dtype == bool:
+        return
     for index, plane in enumerate(planes):
         values = plane[plane != 0]
         if len(values) and (values != values[0]).any():
             raise DataError(
                 f"{where}: plane {index} holds several numbers, and a stack of planes has one object in each; it is a "
-                "volume or a time-lapse, or labels of another image."
+                f"volume or a time-lapse, or labels of another image{remedy}."
             )
