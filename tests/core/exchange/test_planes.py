@@ -33,6 +33,19 @@ def test_the_objects_of_a_part_lie_on_their_image(kind, axes, tmp_path) -> None:
     np.testing.assert_array_equal(es.import_labels(tmp_path / NAMES[kind], whole.shape, axes), whole)
 
 
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize(("axes", "lacks"), [("TYX", "T"), ("ZYX", "Z"), ("TZYX", "T"), ("TZYX", "TZ")])
+def test_labels_that_lack_an_axis_lie_on_their_frame_and_slice(kind, axes, lacks, tmp_path) -> None:
+    part, whole, within = part_of_an_image(axes)
+    first = part[tuple(0 if letter in lacks else slice(None) for letter in axes)]
+    own = "".join(letter for letter in axes if letter not in lacks)
+    es.export_labels(first, tmp_path / NAMES[kind], kind, own, within=within)
+    expected = np.zeros_like(whole)
+    place = tuple(START[letter] if letter in lacks else slice(None) for letter in axes)
+    expected[place] = whole[place]
+    np.testing.assert_array_equal(es.import_labels(tmp_path / NAMES[kind], whole.shape, axes), expected)
+
+
 def test_the_box_of_an_object_of_a_part_is_that_in_its_image(tmp_path) -> None:
     part, _, within = part_of_an_image("YX")
     es.export_labels((part == 3).astype(int), tmp_path / "a.json", "coco", "YX", within=within)

@@ -84,10 +84,11 @@ def planes_of(labels: Any, axes: str, within: Within | None = None) -> Iterator[
     start = {} if within is None else within.start
     height, width = whole_plane(labels, axes, within)
     for place in parts_of(labels, axes, "TZ"):
-        t, z = (place[letter] + start.get(letter, 0) if letter in place else None for letter in "TZ")
+        # Labels of a single frame or slice may lack its axis, which their image has.
+        at = {letter: place.get(letter, 0) + start.get(letter, 0) for letter in {*place, *start}}
         for one in labels.groups if isinstance(labels, Overlaid) else (labels,):
             corner = start.get("Y", 0), start.get("X", 0)
-            yield Plane(read_ids(one, axes, place), t, z, corner, (height, width))
+            yield Plane(read_ids(one, axes, place), at.get("T"), at.get("Z"), corner, (height, width))
 
 
 def whole_plane(labels: Any, axes: str, within: Within | None) -> tuple[int, int]:
