@@ -83,6 +83,15 @@ def test_labels_of_a_single_image_may_lie_anywhere(folder, image, tmp_path, monk
     assert labels_of_others("truth", ()) == "truth"
 
 
+def test_a_name_is_not_said_to_be_no_file_where_there_is_one(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nuclei").write_text("")
+    (folder / "masks" / "b.tif").unlink()
+    name = labels_of_others("nuclei", [folder / "images" / "a.ome.zarr"])
+    with pytest.raises(DataError, match=r"b\.tif: has no label image 'nuclei' in labels/\.$"):
+        load_folder(folder, labels=name)
+
+
 def test_labels_of_a_folder_of_images_are_found_by_their_name(image, tmp_path):
     path = write_store(tmp_path / "a.zarr" / "0", image)
     create_labels(path, open_image(path), name="truth", block=(64, 64)).write((slice(None),) * 2, labels_of(image, 10))

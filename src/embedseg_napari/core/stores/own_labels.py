@@ -51,9 +51,9 @@ def own_labels(images: dict[str, Path], labels: str | Path | None, masked: Colle
         return dict.fromkeys(images, Path(labels))
     lonely = [path for name, path in images.items() if name not in found and name not in masked]
     if lonely:
-        raise DataError(
-            f"{lonely[0]}: has no label image {str(labels)!r} in {LABELS}/, and there is no such file or store either."
-        )
+        # A name was not looked for in other places.
+        words = "" if isinstance(labels, LabelName) else ", and there is no such file or store either"
+        raise DataError(f"{lonely[0]}: has no label image {str(labels)!r} in {LABELS}/{words}.")
     return found
 
 
