@@ -130,4 +130,4 @@ def test_frames_that_are_missing_are_told_and_images_belong_to_their_labels(embe
     ended = embedseg("track", files / "frames", "--image", files / "images", "--output", files / "out")
     assert ended.status == 0, ended.err
     said = " ".join((ended.out + ended.err).split())
-    assert "t1 is missing; its neighbours are taken for frames that follow each other." in said
+    assert "frames, t1 is missing; its neighbours are taken for frames that follow each other." in said

@@ -14,10 +14,10 @@ from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-LAST_NUMBER = re.compile(r"\d+(?=\D*$)")
+NUMBER = re.compile(r"\d+")
 
 
 class FrameFolder:
@@ -57,9 +57,13 @@ class FrameFolder:
             self._paths = _beside(labels_folder, list_images(labels_folder), folder, self._paths)
         missing, n = _missing(self._paths)
         if n:
+            # Times without a colon have steps as well: 10:50 and 11:00.
             many = f"{count(n, 'frame')} are missing, the first of them {missing}; their"
             words = f"{missing} is missing; its" if n == 1 else many
-            say(f"{words} neighbours are taken for frames that follow each other.")
+            say(
+                f"If the numbers in the names count frames, {words} neighbours are taken for frames that follow each "
+                "other."
+            )
         first = read_image(self._paths[0], axes, labels=labels, say=say)
         self.spacing, self.unit, self.frame_axes = first.spacing, first.unit, first.axes
         self.dtype = first.array.dtype
@@ -89,13 +93,17 @@ class FrameFolder:
 
 
 def _beside(labels_folder: Path, labels: Sequence[Path], folder: Path, images: Sequence[Path]) -> list[Path]:
-    """The image of each frame of labels: that of its name, or where no names are alike, of the last number in them."""
+    """The image of each frame of labels: that of its name, or where no names are alike, of its number in them."""
     own, theirs = by_name(labels), by_name(images)
     found = partners(own, theirs)
     if not found:
-        numbers, others = ({_number(name): name for name in names} for names in (own, theirs))
-        if None not in {*numbers, *others} and len(numbers) == len(own) and len(others) == len(theirs):
-            found = {name: theirs[others[number]] for number, name in numbers.items() if number in others}
+        numbers, others = _by_number(own), _by_number(theirs)
+        if not numbers or not others:
+            raise DataError(
+                f"{labels_folder if not numbers else folder}: which image and which labels are of one frame cannot be "
+                "told from the names; name them alike."
+            )
+        found = {name: theirs[others[number]] for number, name in numbers.items() if number in others}
     for lacking, place, what in (
         ([name for name in own if name not in found], folder, "image"),
         (list(without_partner(found, theirs)), labels_folder, "labels"),
@@ -105,20 +113,27 @@ def _beside(labels_folder: Path, labels: Sequence[Path], folder: Path, images: S
     return [found[name] for name in own]
 
 
-def _number(name: str) -> int | None:
-    """The last number in a name."""
-    found = LAST_NUMBER.search(name)
-    return None if found is None else int(found[0])
+def _by_number(names: Collection[str]) -> dict[int, str]:
+    """Names by the number that counts frames in them; empty where there is none, or two have the same."""
+    numbers = {int(one[0]): name for one, name in zip(_numbers(names), names, strict=True) if one is not None}
+    return numbers if len(numbers) == len(names) else {}
+
+
+def _numbers(names: Collection[str]) -> list[re.Match[str] | None]:
+    """The number that counts frames in each name: the last one that is not the same in all, as that of a channel is."""
+    each = [list(NUMBER.finditer(name))[::-1] for name in names]
+    for place in range(min(map(len, each), default=0)):
+        if len({int(found[place][0]) for found in each}) > 1:
+            return [found[place] for found in each]
+    return [found[0] if found else None for found in each]
 
 
 def _missing(paths: Sequence[Path]) -> tuple[str, int]:
     """The first frame that is missing by the numbers of the others, as it would be called, and how many are."""
     names = [image_name(path) for path in paths]
-    found = [LAST_NUMBER.search(name) for name in names]
-    digits = [one[0] for one in found if one is not None]
-    numbers = [int(one) for one in digits]
-    parts = zip(names, found, strict=True)
-    around = {(name[: one.start()], name[one.end() :]) for name, one in parts if one is not None}
+    found = [one for one in _numbers(names) if one is not None]
+    numbers = [int(one[0]) for one in found]
+    around = {(one.string[: one.start()], one.string[one.end() :]) for one in found}
     steps = [later - earlier for earlier, later in itertools.pairwise(numbers)]
     if len(numbers) < len(names) or len(around) > 1 or not steps or min(steps) < 1:
         # The numbers count something else.
@@ -129,4 +144,4 @@ def _missing(paths: Sequence[Path]) -> tuple[str, int]:
         return "", 0
     at = next((place for place, one in enumerate(steps) if one > step), 0)
     before, after = around.pop()
-    return f"{before}{numbers[at] + step:0{len(digits[at])}}{after}", n
+    return f"{before}{numbers[at] + step:0{len(found[at][0])}}{after}", n
