@@ -175,6 +175,21 @@ def test_labels_are_measured_sampled_tracked_and_exported_by_names_and_coordinat
     np.testing.assert_array_equal(es.import_labels(tmp_path / "a.json", (16, 24)), movie[0])
 
 
+@pytest.mark.parametrize("name", ["marker", "channel"])
+def test_the_axis_that_labels_lack_counts_channels_whatever_it_is_called(named, movie, rng, name) -> None:
+    pixels = rng.integers(0, 99, (2, *movie.shape), np.uint8)
+    labels, image = named(movie, ("t", "y", "x")), named(pixels.transpose(1, 2, 3, 0), ("t", "y", "x", name))
+    found, expected = es.measure(labels, image), es.measure(movie, pixels, "TYX", image_axes="CTYX")
+    for number in range(2):
+        np.testing.assert_allclose(found[f"intensity_mean_{number}"], expected[f"intensity_mean_{number}"])
+    np.testing.assert_allclose(es.track(labels, image).brightness, es.track(movie, pixels, image_axes="CTYX").brightness)
+    unnamed = es.measure(movie[0], named(pixels[:, 0], (name, "y", "x")), "YX")
+    np.testing.assert_allclose(unnamed["intensity_mean_1"], expected["intensity_mean_1"][:2])
+    for function in (es.measure, es.track):
+        with pytest.raises(DataError, match='axes of the image are called position.* image_axes="TYX"'):
+            function(labels, named(pixels[0], ("position", "y", "x")))
+
+
 def test_frames_that_are_named_are_matched_one_by_one(named, movie) -> None:
     predicted = movie.copy()
     predicted[2] = 0

@@ -29,7 +29,7 @@ EVEN = 1e-3
 """Steps between coordinates may differ by this part of a step."""
 
 
-def as_picture(array: Any, *, mask: bool = False) -> Picture | None:
+def as_picture(array: Any, *, mask: bool = False, labels_axes: str | None = None) -> Picture | None:
     """Take an array that names its axes: its pixels, axes, pixel size and unit; None for any other array.
 
     Pixel sizes are the steps between the coordinates, units their attribute `units`.
@@ -40,6 +40,9 @@ def as_picture(array: Any, *, mask: bool = False) -> Picture | None:
         Anything; with `dims`, names of its axes such as ``("t", "y", "x")``.
     mask : bool
         Whether it is one; its axes may then begin with one of objects, whatever that is called.
+    labels_axes : str, optional
+        Axes of its labels, of an image that is looked at beside them: the one axis that they lack counts its channels,
+        whatever that is called.
 
     Raises
     ------
@@ -61,13 +64,17 @@ def as_picture(array: Any, *, mask: bool = False) -> Picture | None:
             letters.pop(alone)
         elif not letters[dims[0]]:
             letters.pop(dims[0])
+    beyond = [name for name, letter in letters.items() if not letter]
+    if labels_axes is not None and len(beyond) == 1 and sorted("".join(letters.values())) == sorted(labels_axes):
+        letters[beyond[0]] = "C"
     axes = "".join(letters.values())
     unknown = [str(name) for name, letter in letters.items() if not letter]
     if unknown or len(set(axes)) < len(axes):
         fault = f"{unknown[0]!r} is not known" if unknown else "two stand for the same axis"
+        what, argument = ("array", "axes") if labels_axes is None else ("image", "image_axes")
         raise DataError(
-            f"The axes of the array are called {', '.join(map(str, dims))}: {fault}; rename them to letters of "
-            'T, C, Z, Y, X, with T for any set of images of their own, or say what they are, for example axes="TYX".'
+            f"The axes of the {what} are called {', '.join(map(str, dims))}: {fault}; rename them to letters of T, C, "
+            f'Z, Y, X, with T for any set of images of their own, or say what they are, for example {argument}="TYX".'
         )
     steps = {letter: _step(array, name) for name, letter in letters.items()}
     return Picture(pixels, axes, *_pixel_size([steps[letter] for letter in spatial_axes(axes)]))
@@ -81,10 +88,16 @@ def pixels_of(array: Any) -> Any:
 
 
 def described(
-    array: Any, axes: str | None, spacing: Sequence[float] | None = None, unit: str | None = None, *, mask: bool = False
+    array: Any,
+    axes: str | None,
+    spacing: Sequence[float] | None = None,
+    unit: str | None = None,
+    *,
+    mask: bool = False,
+    labels_axes: str | None = None,
 ) -> tuple[Any, str | None, Sequence[float] | None, str | None]:
     """Pixels, axes, pixel size and its unit of an array that may name its axes; what is given goes before."""
-    picture = as_picture(array, mask=mask) if axes is None else None
+    picture = as_picture(array, mask=mask, labels_axes=labels_axes) if axes is None else None
     if picture is None:
         return array, axes, spacing, unit
     size = (picture.spacing, picture.unit) if spacing is None else (spacing, unit)

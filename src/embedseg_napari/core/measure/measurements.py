@@ -116,7 +116,6 @@ def measuring(
     if unknown:
         raise SettingsError(f"There is no column {unknown[0]!r} to add; choose from {' and '.join(FURTHER)}.")
     labels, axes, spacing, unit = described(labels, axes, spacing, unit)
-    image, image_axes, spacing, unit = described(image, image_axes, spacing, unit)
     found = labels if isinstance(labels, Segmentation) else None
     array = as_array(labels.labels if found is not None else labels)
     # What is lazy is looked at when it is read; its type is known before.
@@ -127,6 +126,7 @@ def measuring(
             f"Axes {own!r} do not fit labels of shape {shape_words(array.shape)}; give one letter for each axis, "
             "such as TYX, and none for channels."
         )
+    image, image_axes, spacing, unit = described(image, image_axes, spacing, unit, labels_axes=own)
     blocks = Blocks(array, own)
     if image is not None:
         image = as_array(image)

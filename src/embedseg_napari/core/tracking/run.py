@@ -141,13 +141,13 @@ def tracking(
     if max_gap < 0:
         raise SettingsError(f"max_gap {max_gap}: frames in which an object may be missing are 0 or more.")
     labels, axes, spacing, unit = described(labels, axes, spacing, unit)
-    image, image_axes, spacing, unit = described(image, image_axes, spacing, unit)
     found = labels if isinstance(labels, Segmentation) else None
     array = as_array(labels.labels if found is not None else labels)
     require_kept_ids(np.zeros(0, array.dtype) if is_lazy(array) else array, "The label image")
     guessed = {3: "TYX", 4: "TZYX"}.get(len(array.shape), "YX")
     own = parse_axes(axes or ("" if found is None else found.label_axes) or guessed)
     _require_frames(own, tuple(array.shape))
+    image, image_axes, spacing, unit = described(image, image_axes, spacing, unit, labels_axes=own)
     blocks = Blocks(array, own)
     if image is not None:
         image = as_array(image)
