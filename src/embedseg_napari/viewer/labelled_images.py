@@ -14,6 +14,7 @@ from embedseg_napari.core.wording import shape_words
 from embedseg_napari.jobs.training_pairs import ArrayPair, Region
 from embedseg_napari.viewer.camera import units_in
 from embedseg_napari.viewer.layers import (
+    AT_FRAME,
     SEGMENTED,
     array_of,
     file_of,
@@ -128,7 +129,10 @@ def found_within(labels: Labels, layers: Iterable[Layer]) -> Within | None:
     if image is None or part is None:
         return None
     whole = dict(zip(axes, array_of(image).shape, strict=True))
-    return Within({letter: one.start for letter, one in part.items()}, {letter: int(whole[letter]) for letter in part})
+    start = {letter: one.start for letter, one in part.items()}
+    if whole.get("T", 1) > 1 and "T" not in start and AT_FRAME in labels.metadata:
+        start = {"T": labels.metadata[AT_FRAME], **start}
+    return Within(start, {letter: int(whole[letter]) for letter in start})
 
 
 def file_beside(image: Image, labels: Labels) -> Path:

@@ -48,6 +48,8 @@ ITSELF = "embedseg-itself"
 """Key in the metadata of a layer that annotates an image: its own `unique_id`, so that a copy of it is told apart."""
 TIME_POINT = "embedseg-frame"
 """Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
+AT_FRAME = "embedseg-at-frame"
+"""Key in the metadata of a result without an axis of frames: which frame of its image it was found in."""
 PART_OF = "embedseg-part"
 """Key in a layer's metadata: the large image it was cut out of, and where."""
 CHANNEL_OF = "embedseg-channel"
@@ -56,7 +58,7 @@ CHANNEL_NAMES = "channel_names"
 """Key in a layer's metadata: the names of its channels, as its file gives them."""
 FRAME_INTERVAL = "frame_interval"
 """Key in a layer's metadata: the seconds between its time points, as its file gives them."""
-OF_IMAGE = (SEGMENTED, FRAME_INTERVAL)
+OF_IMAGE = (SEGMENTED, FRAME_INTERVAL, AT_FRAME)
 """Keys in the metadata of a result that hold for what is made of it, too."""
 WORDS = {
     **dict.fromkeys(("TIME", "FRAME", "FRAMES"), "T"),

@@ -10,6 +10,8 @@ from napari.utils.notifications import notification_manager
 from segment_steps import PANEL, finish, settle
 from store_steps import write_store
 
+from embedseg_napari.core.exchange.export import import_labels
+from embedseg_napari.viewer.files.annotations import write_objects
 from embedseg_napari.viewer.large.place_box import MEMORY
 from embedseg_napari.viewer.segment.regions import VIEW, WHOLE
 
@@ -177,3 +179,21 @@ def test_a_part_of_other_pixels_than_its_image_is_measured_without_brightness(vi
     assert start > 0 or level
     assert measure.table["bbox_min_y_px"].min() == start + np.nonzero(labels.data)[-2].min()
     assert "no brightness is measured" in notification_manager.records[-1].message
+
+
+@pytest.mark.usefixtures("whole_window")
+def test_a_frame_that_was_tried_out_lies_there_in_what_is_exported(viewer, panel, tmp_path, qtbot):
+    _, image = open_cells(viewer, tmp_path, np.stack([IMAGE, IMAGE]), "tyx")
+    viewer.dims.set_point(0, image.data_to_world((1, 0, 0))[0])
+    look_at(viewer, (150, 175), 6)
+    panel.large.view_button.click()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells view labels"]
+    start = np.round(image.world_to_data((0, *labels.data_to_world((0, 0)))))[-2:].astype(int).tolist()
+    data, meta, _ = labels.as_layer_data_tuple()
+    (path,) = write_objects(str(tmp_path / "a.geojson"), data, meta)
+    shape = (2, *IMAGE.shape)
+    expected = np.zeros(shape, np.int32)
+    expected[1][tuple(slice(a, a + n) for a, n in zip(start, labels.data.shape, strict=True))] = labels.data
+    assert expected.any()
+    np.testing.assert_array_equal(import_labels(path, shape, "TYX"), expected)

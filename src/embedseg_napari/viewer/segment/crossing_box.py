@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from embedseg_napari.core.clustering.crossing import crossings, painted
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.layers import EDITED, WHOLE_OF, found_in
+from embedseg_napari.viewer.layers import EDITED, WHOLE_OF
 from embedseg_napari.viewer.result_layers import is_shown, show_labels
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import run_in_background
@@ -165,7 +165,7 @@ class CrossingBox(QWidget):
             if into is None or self._comes_back:
                 layer.visible = True
             layer.metadata[WHOLE_OF] = "" if result.labels is None else str(result.labels.unique_id)
-            layer.metadata.update(found_in(result.selection.layer))
+            layer.metadata.update(result.selection.found_in())
             result.whole.append((layer, group))
         for layer in free:
             self.viewer.layers.remove(layer)

@@ -152,7 +152,7 @@ class LargeImages(QWidget):
         name = f"{source.layer.name} view"
         selection = Selection(
             source.layer, None, letters, self.image.wanted_channel(), place, tuple(start), None, VIEW, name,
-            stands_alone=True,
+            stands_alone=True, at_frame=frame if "T" in source.axes else None,
         )  # fmt: skip
         job = LargeJob(None, model, device, changes, channel=selection.channel, level=level)
 

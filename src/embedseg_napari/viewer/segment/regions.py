@@ -9,6 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.viewer.camera import in_view, to_pixel, to_world
+from embedseg_napari.viewer.layers import AT_FRAME, found_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +43,12 @@ class Selection:
     """What layers of the result are named after."""
     stands_alone: bool = False
     """Whether its objects are not added to those that were found around it."""
+    at_frame: int | None = None
+    """Which frame of the image it is, where its results have no axis of frames."""
+
+    def found_in(self) -> dict[str, Any]:
+        """What the metadata of its results say of where they were found."""
+        return found_in(self.layer) | ({} if self.at_frame is None else {AT_FRAME: self.at_frame})
 
 
 def view_bounds(viewer: Viewer, layer: napari.layers.Image, axes: str) -> dict[str, tuple[int, int]]:

@@ -10,7 +10,7 @@ import numpy as np
 from embedseg_napari.core.inference.added_region import Placed, add_region, edited
 from embedseg_napari.jobs.object_table import object_table
 from embedseg_napari.viewer import provenance
-from embedseg_napari.viewer.layers import EDITED, found_in
+from embedseg_napari.viewer.layers import EDITED
 from embedseg_napari.viewer.result_layers import CENTERS, is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.segment.regions import WHOLE
 from embedseg_napari.viewer.segment.result_arrays import in_micrometres, pasted, point_size, seed_map_of
@@ -291,7 +291,7 @@ class ResultLayers:
             contrast_limits=(0, 1),
             visible=False,
         )
-        result.seed_map.metadata.update(found_in(result.selection.layer))
+        result.seed_map.metadata.update(result.selection.found_in())
 
     def _show_objects(self, result: Result, segmentation: Segmentation) -> None:
         for _ in self._object_steps(result, segmentation):
@@ -305,7 +305,7 @@ class ResultLayers:
         # A copy: what is painted on the layer is told by comparing the two.
         labels = objects.labels.copy()
         result.labels = show_labels(self.viewer, f"{name} labels", labels, frame=frame, into=result.labels)
-        result.labels.metadata.update(found_in(result.selection.layer))
+        result.labels.metadata.update(result.selection.found_in())
         yield
         self._show_centers(result)
         if result.before is None:
@@ -336,7 +336,7 @@ class ResultLayers:
                 visible=result.shows_centers,
                 **CENTERS,
             )
-            result.centers.metadata.update(found_in(result.selection.layer))
+            result.centers.metadata.update(result.selection.found_in())
             if len(centers) and not 1 / RESIZED < np.median(result.centers.size) / size < RESIZED:
                 result.centers.size = result.centers.current_size = size
 
