@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from embedseg_napari.core import device as device_module
-from embedseg_napari.core.device import choose_device, is_out_of_memory, supports_bfloat16, supports_precision
+from embedseg_napari.core.device import choose_device, is_out_of_memory, name_of, supports_bfloat16, supports_precision
 from embedseg_napari.core.errors import ComputeError
 
 
@@ -46,6 +46,12 @@ def test_bfloat16_needs_hardware(monkeypatch: pytest.MonkeyPatch, flags: set[str
     monkeypatch.setattr(device_module, "processor_flags", lambda: frozenset(flags))
     assert supports_bfloat16(torch.device("cpu")) is expected
     assert supports_precision(torch.device("cpu"), "bfloat16") is expected
+
+
+def test_a_gpu_that_is_not_the_current_one_keeps_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    names = {"cpu": "cpu", "cpu:0": "cpu", "mps:0": "mps", "cuda": "cuda", "cuda:0": "cuda", "cuda:1": "cuda:1"}
+    assert {device: name_of(torch.device(device)) for device in names} == names
 
 
 def test_precisions_of_a_cpu_and_of_apple_gpus() -> None:

@@ -50,6 +50,12 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def name_of(device: torch.device) -> str:
+    """Return the name by which :func:`choose_device` finds a device: of several GPUs, the current one is any."""
+    is_certain = device.type == "cuda" and device.index not in (None, torch.cuda.current_device())
+    return str(device) if is_certain else device.type
+
+
 def supports_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 is computed by the hardware, not emulated (which would be slower than float32)."""
     if device.type == "cuda":

@@ -34,6 +34,21 @@ def test_a_model_that_is_not_as_in_its_file_is_saved_first(store, tmp_path):
     assert call_of(result.labels)["options"]["device"] == "cpu"
 
 
+@pytest.mark.parametrize("half", [True, False])
+def test_a_model_that_was_just_saved_is_as_in_its_file(store, tmp_path, half):
+    model = load_model(MODEL, device="cpu")
+    weights = next(model.network.parameters())
+    with torch.no_grad():
+        # No number of half precision.
+        weights += 1e-5
+    model.save(tmp_path / "mine.embedseg", half=half)
+    assert predict_large(store, model, block=64, region=[(0, 64)] * 2, progress=False).is_finished
+    with torch.no_grad():
+        weights += 0.01
+    with pytest.raises(SettingsError, match="save it first"):
+        predict_large(store, model, block=64, region=[(0, 64)] * 2, name="other", progress=False)
+
+
 def test_what_a_checkpoint_was_loaded_with_is_not_dropped(store, tmp_path):
     path = tmp_path / "worms.pth"
     torch.save({"model_state_dict": BranchedERFNet(2, 1).state_dict()}, path)

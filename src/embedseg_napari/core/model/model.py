@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.bar import with_bar
-from embedseg_napari.core.device import choose_device
+from embedseg_napari.core.device import choose_device, name_of
 from embedseg_napari.core.errors import EmbedSegError, ModelError, SettingsError
 from embedseg_napari.core.inference.given_image import ONE_CHANNEL
 from embedseg_napari.core.inference.predictor import Predictor
@@ -260,7 +260,7 @@ class Model:
                 tile=tile,
                 tile_overlap=tile_overlap,
             )
-            others = others_like(self.config, self.path, self.device.type)
+            others = others_like(self.config, self.path, name_of(self.device))
             run = Predictor(self, settings).run(
                 image,
                 axes,

@@ -7,6 +7,8 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from embedseg_napari.core.bar import with_bar
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.runs import drain, never
@@ -17,6 +19,8 @@ from embedseg_napari.jobs.large.run import predict_large as run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from torch import Tensor
 
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.jobs.large.run import LargeResult
@@ -144,14 +148,15 @@ def _file_of(model: str | Path | Model, device: str) -> tuple[str | Path, str]:
     SettingsError
         If a Model has none, or is not as in its file.
     """
+    from embedseg_napari.core.device import name_of
     from embedseg_napari.jobs.segment import cached_model
 
     if isinstance(model, str | Path):
         return model, device
     if model.path is None:
         raise SettingsError(f"{shown(model)} has no file that workers could load; save it first: model.save(...).")
-    device = model.device.type if device == "auto" else device
-    if _known_of(model) != _known_of(cached_model(model.path, device)):
+    device = name_of(model.device) if device == "auto" else device
+    if not _is_like(model, cached_model(model.path, device)):
         raise SettingsError(
             f"{shown(model)} is not as in its file {model.path}, which workers load; save it first: model.save(...), "
             "or give the file."
@@ -159,13 +164,23 @@ def _file_of(model: str | Path | Model, device: str) -> tuple[str | Path, str]:
     return model.path, device
 
 
-def _known_of(model: Model) -> tuple[object, ...]:
-    """All of a model that decides on labels."""
-    from embedseg_napari.core.model.fingerprint import digest_of, geometry_of
+def _is_like(model: Model, stored: Model) -> bool:
+    """Whether a model gives the labels of its file: all that decides on them is the same, as the file holds it."""
+    from embedseg_napari.core.model.fingerprint import geometry_of
 
-    config = model.config
-    settings = config.model_dump(mode="json", include={"prediction", "object_sizes", "calibration"})
-    return digest_of(model).digest(), geometry_of(config), settings
+    settings = {"prediction", "object_sizes", "calibration"}
+    own, kept = (
+        (geometry_of(one.config), one.config.model_dump(mode="json", include=settings)) for one in (model, stored)
+    )
+    weights, read = model.network.state_dict(), stored.network.state_dict()
+    return own == kept and weights.keys() == read.keys() and all(_holds(read[name], weights[name]) for name in read)
+
+
+def _holds(read: Tensor, value: Tensor) -> bool:
+    """Whether what was read from a file are these weights, which it may have stored in half precision."""
+    as_stored = (value, value.half()) if value.is_floating_point() else (value,)
+    array = read.cpu().numpy()
+    return any(np.array_equal(array, one.cpu().numpy(), equal_nan=True) for one in as_stored)
 
 
 def _block(given: int | Sequence[int] | None) -> int | tuple[int, ...] | None:
