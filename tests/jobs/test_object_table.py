@@ -10,7 +10,7 @@ import pytest
 from embedseg_napari.core.clustering.whole_objects import WholeObject
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.jobs.object_table import as_csv, object_table
+from embedseg_napari.jobs.object_table import as_csv, listed_images, object_table
 
 
 @pytest.fixture
@@ -62,3 +62,14 @@ def test_images_of_several_kinds_share_a_table(volume) -> None:
     assert [row["image"] for row in rows] == ["plane.tif"] + ["film.tif"] * 4
     assert [row["frame"] for row in rows] == ["", "0", "0", "1", "1"]
     assert [row["centroid_z"] for row in rows] == ["", "0.0000", "2.0000", "0.0000", "2.0000"]
+
+
+@pytest.mark.parametrize(
+    "table", [b"label,score\n1,2\n", b"image,label,score,size,center_x\n\xff,1,1,1,1\n", b"", None]
+)
+def test_files_that_are_no_tables_list_no_images(tmp_path, table) -> None:
+    if table is not None:
+        (tmp_path / "a.csv").write_bytes(table)
+    assert listed_images(tmp_path / "a.csv") == set()
+    (tmp_path / "b.csv").write_text("image,label,score,size,center_x\na.ome.tif,1,1,1,1\nb,2,1,1,1\n")
+    assert listed_images(tmp_path / "b.csv") == {"a.ome", "b"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,6 +99,17 @@ def is_object_table(path: Path) -> bool:
     except (OSError, UnicodeDecodeError):
         return False
     return names == [name for name in COLUMNS if name in names] and {"label", "score", "size", "center_x"} <= {*names}
+
+
+def listed_images(path: Path) -> set[str]:
+    """The images that such a table lists, by their names without endings; none of any other file."""
+    if not is_object_table(path):
+        return set()
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {PurePath(row["image"]).stem for row in csv.DictReader(file) if row.get("image")}
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return set()
 
 
 def _sizes_and_centroids(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -182,11 +182,13 @@ def test_the_axis_that_labels_lack_counts_channels_whatever_it_is_called(named, 
     found, expected = es.measure(labels, image), es.measure(movie, pixels, "TYX", image_axes="CTYX")
     for number in range(2):
         np.testing.assert_allclose(found[f"intensity_mean_{number}"], expected[f"intensity_mean_{number}"])
-    np.testing.assert_allclose(es.track(labels, image).brightness, es.track(movie, pixels, image_axes="CTYX").brightness)
+    np.testing.assert_allclose(
+        es.track(labels, image).brightness, es.track(movie, pixels, image_axes="CTYX").brightness
+    )
     unnamed = es.measure(movie[0], named(pixels[:, 0], (name, "y", "x")), "YX")
     np.testing.assert_allclose(unnamed["intensity_mean_1"], expected["intensity_mean_1"][:2])
     for function in (es.measure, es.track):
-        with pytest.raises(DataError, match='axes of the image are called position.* image_axes="TYX"'):
+        with pytest.raises(DataError, match=r'axes of the image are called position.* image_axes="TYX"'):
             function(labels, named(pixels[0], ("position", "y", "x")))
 
 

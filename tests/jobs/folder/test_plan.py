@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,32 @@ def test_no_table_and_no_maps_of_earlier_labels_stay_beside_new_ones(job: Folder
     found = [(int(row["label"]), int(row["size"])) for row in rows(job)]
     assert found == [(number, np.count_nonzero(labels == number)) for number in range(1, labels.max() + 1)]
     assert len(found) < n_before
+
+
+@pytest.mark.parametrize("tables", ["", "each"])
+def test_no_table_of_all_images_stays_beside_new_labels(job: FolderJob, tables: Any) -> None:
+    shutil.copy(job.inputs[0] / "a.tif", job.inputs[0] / "b.tif")
+    together = replace(job, tables="together", overwrite=True)
+    run(together)
+    path = job.results / "objects.csv"
+    before, again = path.read_text(), replace(job, tables=tables, overwrite=True)
+    fewer = replace(again, changes=job.changes | {"drop_border_objects": True})
+    said = run(replace(fewer, inputs=(job.inputs[0] / "a.tif",)))
+    assert "objects.csv stays as it is, for it also lists images" in said[-1]
+    assert "what it says of a is of earlier labels" in said[-1]
+    assert path.read_text() == before
+    assert "objects.csv was of earlier labels; it is written anew." in run(fewer)
+    found = path.read_text()
+    run(replace(together, changes=fewer.changes))
+    assert found == path.read_text() != before
+    # Whoever moved the labels away would have it beside others; images that it does not list may be added.
+    for name in ("a.tif", "b.tif", "recipes/a.json", "recipes/b.json", "a.csv", "b.csv"):
+        (job.results / name).unlink(missing_ok=True)
+    with pytest.raises(DataError, match=r"objects\.csv exists already"):
+        plan(replace(again, overwrite=False))
+    (job.inputs[0] / "a.tif").rename(job.inputs[0] / "c.tif")
+    assert run(replace(job, inputs=(job.inputs[0] / "c.tif",))) is not None
+    assert path.read_text() == found
 
 
 def _allowing(way: str) -> str:

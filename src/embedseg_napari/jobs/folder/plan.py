@@ -18,7 +18,7 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.model.known_models import bundled_names, bundled_path
 from embedseg_napari.jobs.folder.earlier_run import is_made_here
 from embedseg_napari.jobs.folder.map_file import FOLDER as MAPS
-from embedseg_napari.jobs.object_table import is_object_table
+from embedseg_napari.jobs.object_table import is_object_table, listed_images
 from embedseg_napari.jobs.recipe import predict_words, recipe_of
 
 if TYPE_CHECKING:
@@ -124,8 +124,9 @@ def plan(job: FolderJob) -> list[Output]:
     # What tells of labels goes with them, also if it is not asked for again.
     targets += [output.maps for output in outputs if job.save_maps or is_made_here(output.maps)]
     targets += [output.table for output in outputs if job.tables == "each" or is_object_table(output.table)]
-    targets += [job.results / TABLE] if job.tables == "together" else []
-    existing = [target for target in targets if target.exists()]
+    lists_them = not listed_images(job.results / TABLE).isdisjoint(output.labels.stem for output in outputs)
+    targets += [job.results / TABLE] if job.tables == "together" or lists_them else []
+    existing = [target for target in dict.fromkeys(targets) if target.exists()]
     if existing and not (job.overwrite or job.resume):
         names = existing[1].name if len(existing) == 2 else f"{len(existing) - 1} more"
         more = f" (and {names})" if len(existing) > 1 else ""

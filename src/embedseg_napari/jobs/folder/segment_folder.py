@@ -28,7 +28,7 @@ from embedseg_napari.jobs.folder.label_frames import LabelFrames
 from embedseg_napari.jobs.folder.map_file import MapFile
 from embedseg_napari.jobs.folder.plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
 from embedseg_napari.jobs.folder.report import FolderReport
-from embedseg_napari.jobs.object_table import as_csv, is_object_table, object_table
+from embedseg_napari.jobs.object_table import as_csv, is_object_table, listed_images, object_table
 from embedseg_napari.jobs.recipe import file_words, model_words, record
 from embedseg_napari.jobs.segment import ImageStarted, SegmentJob, loaded, predict, settings_of
 
@@ -120,7 +120,8 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         for path, fault in left_out(folder_of_images(place)).items()
     }
     n_images = len(outputs) + len(unread)
-    tables: list[Table] = []
+    tables: dict[str, Table] = {}
+    renewed: set[str] = set()
     failures: list[ImageFailed] = []
     n_skipped, stopped = 0, False
     is_reported = n_images > 1 if job.report is None else job.report
@@ -149,8 +150,9 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                     run = _segment_file(
                         model, output, job, made_by, should_stop, index, len(outputs), n_like_it, model_known, report
                     )
-                    table, n_left_out = yield from _said_once(run, told)
-                    tables.append(table)
+                    table, n_left_out, is_new = yield from _said_once(run, told)
+                    tables[output.labels.stem] = table
+                    renewed |= {output.labels.stem} if is_new else set()
                 except Stopped:
                     raise
                 except (EmbedSegError, OSError, MemoryError, RuntimeError) as error:
@@ -164,15 +166,33 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         except Stopped:
             stopped = True
         if tables and job.tables == "together":
-            write_text(job.results / TABLE, as_csv(tables), overwrite=job.overwrite)
+            write_text(job.results / TABLE, as_csv(list(tables.values())), overwrite=job.overwrite)
+        elif job.results / TABLE not in {output.table for output in outputs}:
+            yield from _renew_table(job.results / TABLE, tables, renewed)
         page = None
         if report is not None and (tables or n_skipped):
             try:
                 page = report.write([(one.path, one.error) for one in failures], model, is_stopped=stopped)
             except DataError as error:
                 yield Message(f"The report was not written: {error}", "warning")
-    n_objects = sum(len(table["label"]) for table in tables)
+    n_objects = sum(len(table["label"]) for table in tables.values())
     return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, n_skipped, page)
+
+
+def _renew_table(path: Path, tables: dict[str, Table], renewed: set[str]) -> Generator[Message, None, None]:
+    """Write a table of several images anew if it lists earlier labels of some, or say that it does."""
+    listed = listed_images(path)
+    outdated = sorted(listed & renewed)
+    if outdated and listed <= tables.keys():
+        write_text(path, as_csv(list(tables.values())), overwrite=True)
+        yield Message(f"{path.name} was of earlier labels; it is written anew.")
+    elif outdated:
+        more = f" and {len(outdated) - 1} more" if len(outdated) > 1 else ""
+        yield Message(
+            f"{path.name} stays as it is, for it also lists images that were not segmented now; what it says of "
+            f"{outdated[0]}{more} is of earlier labels.",
+            "warning",
+        )
 
 
 def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
@@ -196,7 +216,7 @@ def _segment_file(
     n_like_it: int,
     model_known: dict[str, str],
     report: FolderReport | None,
-) -> Generator[Any, None, tuple[Table, int]]:
+) -> Generator[Any, None, tuple[Table, int, bool]]:
     said: list[str] = []
     began = time.monotonic()
     picture = read_image(output.image, job.axes, lazily=True, say=said.append)
@@ -330,7 +350,7 @@ def _segment_file(
             # Those of frames are in their file only.
             labels = None if frames is not None else segmentation.labels
             report.add(output, array, axes, labels, score, said)
-    return table, segmentation.n_left_out
+    return table, segmentation.n_left_out, not is_labelled
 
 
 def _take_away_maps(output: Output, job: FolderJob, made_by: str) -> bool:
