@@ -16,6 +16,7 @@ from embedseg_napari.core.files.tiff import Picture, read_image
 from embedseg_napari.core.files.units import normalize_unit
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
+from embedseg_napari.viewer.pending_copy import without_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -90,8 +91,11 @@ def free_copy(event: Any) -> None:
 
 
 def objects_alone(array: NDArray[Any], metadata: Mapping[str, Any]) -> NDArray[Any]:
-    """The pixels of a layer with these metadata, whose background is 0 also where a person painted it."""
-    return without_background(array) if ANNOTATION in metadata else array
+    """The pixels of a layer with these metadata, whose background is 0 also where a person painted it.
+
+    What was only copied into an annotation to be corrected is no object of it yet.
+    """
+    return without_background(without_copy(array, metadata)) if ANNOTATION in metadata else array
 
 
 def time_lapse_of(image: Layer) -> str:
