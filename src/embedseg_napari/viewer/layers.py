@@ -50,7 +50,7 @@ ITSELF = "embedseg-itself"
 TIME_POINT = "embedseg-frame"
 """Key in a layer's metadata: the time-lapse (its `unique_id`) and the frame it was taken from."""
 PART_OF = "embedseg-part"
-"""Key in a layer's metadata: the large image it was cut out of, and where."""
+"""Key in a layer's metadata: the large image, or labels, it was cut out of, and where."""
 CHANNEL_OF = "embedseg-channel"
 """Key in a layer's metadata: the image (its `unique_id`) and the channel it was taken from."""
 CHANNEL_NAMES = "channel_names"
@@ -111,6 +111,11 @@ def found_in(image: Layer) -> dict[str, Any]:
 def of_image(layer: Layer) -> dict[str, Any]:
     """What the metadata of a layer say of its image: what is made of it is of that image, too."""
     return {key: layer.metadata[key] for key in OF_IMAGE if key in layer.metadata}
+
+
+def cut_from(layer: Layer, start: Iterable[int], store: str | None = None) -> dict[str, Any]:
+    """What the metadata of a layer say that was cut out of another one, at a pixel T(Z)YX, maybe of a store."""
+    return {PART_OF: {"image": str(layer.unique_id), "start": [int(at) for at in start], "store": store}}
 
 
 def taken_from(layer: Layer) -> str:

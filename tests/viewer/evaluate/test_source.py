@@ -63,6 +63,20 @@ def test_only_what_is_annotated_counts(panel, viewer, cells, qtbot) -> None:
     np.testing.assert_array_equal(overlay.data > 0, (predicted.data > 0) & ~np.isin(predicted.data, UNLABELLED[:2]))
 
 
+def test_scores_are_old_once_another_area_is_fully_annotated(panel, cells, qtbot) -> None:
+    layers, _, around = cells
+    counts(panel, qtbot)
+    for change in (
+        lambda: layers.regions.show(around),
+        lambda: setattr(layers.regions.layer, "data", layers.regions.layer.data[:1]),
+        lambda: layers.regions.show(None),
+    ):
+        assert counts(panel, qtbot)
+        assert "changed since" not in panel.status.text()
+        change()
+        assert "changed since" in panel.status.text()
+
+
 def test_painted_background_is_no_object_that_was_found(panel, viewer, cells, qtbot) -> None:
     layers, whole, _ = cells
     panel.source.choose(whole, layers.labels)

@@ -113,9 +113,7 @@ def _leave_lost(autosave: Autosave) -> bool:
     is_saved = autosave.save_now()
     if is_saved and autosave.session is not None:
         before, now = short(lost.folder.name), short(autosave.session.folder.name)
-        show_warning(
-            f"The folder of session {before} is gone; what is annotated is saved in session {now} now."
-        )
+        show_warning(f"The folder of session {before} is gone; what is annotated is saved in session {now} now.")
     return is_saved
 
 
