@@ -12,7 +12,7 @@ from label_steps import PANEL, annotate, paint, stored
 from napari.utils.notifications import notification_manager
 
 from embedseg_napari.core.session.folder import list_sessions
-from embedseg_napari.viewer.label.handed_on import SESSION
+from embedseg_napari.viewer.label.handed_on import SESSION, save_all
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -87,13 +87,16 @@ def test_a_session_that_is_deleted_while_no_panel_is_open_is_missed_once(viewer,
     again = open_panel(PANEL)
     assert said("is gone; what is annotated begins another session") == 1
     assert not any(SESSION in layer.metadata for layer in viewer.layers)
-    assert stored_by(again) == {"one": 2, "two": 3}
+    folder = again.autosave.session.folder
+    assert again.autosave.close()
+    assert stored(folder) == {"one": 2, "two": 3}
 
 
-def stored_by(panel):
-    folder = panel.autosave.session.folder
-    panel.autosave.close()
-    return stored(folder)
+def test_what_was_painted_last_is_saved_when_python_ends(panel, lost):
+    save_all()
+    (folder,) = list_sessions(lost.parent)
+    panel.autosave.end()
+    assert stored(folder) == {"two": 3}
 
 
 def test_that_a_folder_is_gone_is_said_once_by_itself(panel, lost):
