@@ -43,7 +43,7 @@ def lost(panel, add_image):
 
 def test_what_is_annotated_begins_another_session_where_the_folder_is_gone(viewer, panel, lost):
     panel.sessions.new.click()
-    assert said("is gone; what is annotated is saved in session one_2 now") == 1
+    assert said("is gone; what is annotated is saved in one_2 now") == 1
     assert not said("put it back")
     assert {"one annotation", "two annotation"} <= {layer.name for layer in viewer.layers}
     paint(panel, 1, row=8)
@@ -51,6 +51,15 @@ def test_what_is_annotated_begins_another_session_where_the_folder_is_gone(viewe
     assert panel.autosave.session is None
     (folder,) = list_sessions(lost.parent)
     assert stored(folder) == {"one": 2, "two": 4}
+
+
+def test_annotations_that_are_not_in_front_are_saved_as_well(viewer, panel, lost, add_image):
+    annotate(panel, add_image("three", shift=5))
+    panel.sessions.new.click()
+    folder = panel.autosave.session.folder
+    assert said(f"is saved in {folder.name} now") == 1
+    panel.sessions.new.click()
+    assert stored(folder) == {"one": 2, "two": 3}
 
 
 def test_nothing_is_lost_where_another_session_is_resumed(panel, lost, add_image):

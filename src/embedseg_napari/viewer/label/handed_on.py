@@ -95,10 +95,15 @@ def begin_anew(autosave: Autosave) -> bool:
     bool
         False where that is not so, or nothing can be written; what is painted is then kept, and tried again.
     """
-    is_saved = _leave_lost(autosave)
-    if is_saved:
-        _look_at_all(autosave, autosave.names.keys())
-    return is_saved
+    lost = autosave.session
+    if lost is None or not _leave_lost(autosave):
+        return False
+    _look_at_all(autosave, autosave.names.keys())
+    text, now = f"The folder of session {short(lost.folder.name)} is gone", autosave.session
+    if now is not None and now.is_begun:
+        text += f"; what is annotated is saved in {short(now.folder.name)} now"
+    show_warning(f"{text}.")
+    return True
 
 
 def _leave_lost(autosave: Autosave) -> bool:
@@ -110,11 +115,7 @@ def _leave_lost(autosave: Autosave) -> bool:
     # A training may still have a round to write into the other.
     autosave.use(autosave.new_session(lost.folder.name, but=lost.folder), {})
     autosave.saved_revision = 0
-    is_saved = autosave.save_now()
-    if is_saved and autosave.session is not None:
-        before, now = short(lost.folder.name), short(autosave.session.folder.name)
-        show_warning(f"The folder of session {before} is gone; what is annotated is saved in session {now} now.")
-    return is_saved
+    return autosave.save_now()
 
 
 def _look_at_all(autosave: Autosave, keys: Collection[str]) -> None:
