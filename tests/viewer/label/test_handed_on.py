@@ -108,6 +108,16 @@ def test_what_was_painted_last_is_saved_when_python_ends(panel, lost):
     assert stored(folder) == {"two": 3}
 
 
+def test_what_was_deleted_when_all_was_saved_stays_deleted_when_python_ends(panel, add_image):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    assert panel.autosave.save_now()
+    folder = panel.autosave.session.folder
+    shutil.rmtree(folder)
+    save_all()
+    assert not list_sessions(folder.parent)
+
+
 def test_that_a_folder_is_gone_is_said_once_by_itself(panel, lost):
     for _ in range(3):
         panel.autosave.save_now(again=False)

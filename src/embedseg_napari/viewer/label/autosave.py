@@ -210,6 +210,11 @@ class Autosave(QObject):
         image = self._changed(check=True)
         return self._write(self.unsaved if image is None else {**self.unsaved, image.name: image}, again=again)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is not written yet."""
+        return bool(self.unsaved) or self._changed(check=True) is not None
+
     def save_left(self) -> bool:
         """Try again to write what could not be written, if there is something; False if it cannot be written."""
         return not self.unsaved or self.save_now()

@@ -29,7 +29,8 @@ SESSION = "embedseg-session"
 def save_all() -> None:
     """Write what is not written yet: Python may end before Qt says a word, for instance at the end of a script."""
     for autosave in tuple(open_autosaves):
-        if not _leave_lost(autosave):
+        # A session that was deleted when all was in it stays deleted.
+        if not (autosave.is_behind and _leave_lost(autosave)):
             autosave.save_now()
 
 
