@@ -100,10 +100,10 @@ def begin_anew(autosave: Autosave) -> bool:
     if lost is None or not _leave_lost(autosave):
         return False
     _look_at_all(autosave, autosave.names.keys())
-    text, now = f"The folder of session {short(lost.folder.name)} is gone", autosave.session
+    before, now = short(lost.folder.name), autosave.session
     if now is not None and now.is_begun:
-        text += f"; what is annotated is saved in {short(now.folder.name)} now"
-    show_warning(f"{text}.")
+        name = short(now.folder.name)
+        show_warning(f"The folder of session {before} is gone; what is annotated is saved in {name} now.")
     return True
 
 
