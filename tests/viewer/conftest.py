@@ -152,13 +152,16 @@ def drag(viewer, canvas, qtbot) -> Callable[..., None]:
     from qtpy.QtTest import QTest
     from qtpy.QtWidgets import QApplication
 
+    from embedseg_napari.viewer.camera import to_world
+
     left, no_key = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
 
     def make(layer, *pixels, release: bool = True, modifier=no_key, n_moves: int = 4) -> None:
         native, way = canvas.native, []
         for pixel in pixels:
             axes = [axis - viewer.dims.ndim for axis in viewer.dims.displayed]
-            world = layer.data_to_world([dict(zip(axes, pixel, strict=True)).get(a, 0) for a in range(-layer.ndim, 0)])
+            at = dict(zip(axes, pixel, strict=True))
+            world = to_world(viewer, layer, [at.get(axis, 0) for axis in range(-layer.ndim, 0)])
             x, y = canvas.view.scene.transform.map([world[axes[1]], world[axes[0]]])[:2]
             way.append(QPoint(round(float(x)), round(float(y))))
         QTest.mousePress(native, left, modifier, way[0])

@@ -16,6 +16,8 @@ from embedseg_napari.viewer.camera import (
     screen_pixels,
     show_whole,
     shows_whole,
+    to_world,
+    value_at,
 )
 
 
@@ -204,3 +206,17 @@ def test_a_layer_in_another_unit_is_brought_in_and_shown_whole(viewer, units):
         leave_no_gap(viewer, layer)
         assert 4000 < camera.center[-2] < 10_000
         viewer.reset_view()
+
+
+def test_what_is_under_a_click_is_found_whatever_the_unit(viewer, units):
+    data = np.zeros((6, 400, 400), int)
+    data[2:4, 250, 180] = 5
+    layer = viewer.add_labels(data, scale=(0.1,) * 3, units=("um",) * 3, axis_labels="zyx")
+    viewer.dims.set_point(0, 300)
+    place = to_world(viewer, layer, (3, 250, 180))
+    assert place[-1] == pytest.approx(18000)
+    assert value_at(viewer, layer, place, None, None) == 5
+    viewer.dims.ndisplay = 3
+    place = to_world(viewer, layer, (0, 250, 180))
+    assert value_at(viewer, layer, place, (1, 0, 0), (0, 1, 2)) == 5
+    assert not value_at(viewer, layer, place, (0, 1, 0), (0, 1, 2))

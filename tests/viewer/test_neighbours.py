@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from napari.layers import Image, Labels
 
-from embedseg_napari.viewer.layers import ANNOTATION, PART_OF, SEGMENTED, picture_of
+from embedseg_napari.viewer.layers import ANNOTATION, CHANNEL_OF, PART_OF, SEGMENTED, TIME_POINT, picture_of
 from embedseg_napari.viewer.neighbours import image_under, lie_apart, name_as_its_image
 
 
@@ -46,6 +47,12 @@ def test_the_image_that_labels_were_found_in_comes_before_others_of_its_size() -
     assert image_under(labels, [first]) is first
 
 
+def test_the_image_that_labels_annotate_comes_before_others_of_its_size() -> None:
+    first, second = Image(np.zeros((8, 9))), Image(np.zeros((8, 9)))
+    labels = Labels(np.zeros((8, 9), int), metadata={ANNOTATION: str(second.unique_id)})
+    assert image_under(labels, [first, second]) is second
+
+
 def labels_at(*start, of="image", scale=0.5, **options):
     start = np.multiply(start, scale)
     return Labels(
@@ -75,6 +82,40 @@ def test_parts_that_are_annotated_lie_apart_as_well() -> None:
     )
     assert lie_apart(one, other, parts)
     assert not lie_apart(one, Labels(np.ones((8, 8), int)), parts)
+
+
+def labels_of(mark, of, where=ANNOTATION):
+    """An image that was taken out of another one, and labels of it."""
+    image = Image(np.zeros((8, 8)), metadata={mark: of})
+    return image, Labels(np.ones((8, 8), int), metadata={where: str(image.unique_id)})
+
+
+def part(start, **of):
+    return {"image": None, "store": None, "start": start, **of}
+
+
+@pytest.mark.parametrize(
+    ("mark", "one", "other", "is_apart"),
+    [
+        (TIME_POINT, "m 0", "m 5", True),
+        (TIME_POINT, "m 5", "m 5", False),
+        (TIME_POINT, "m 0", "n 5", False),
+        (CHANNEL_OF, "m 0", "m 1", False),
+        (PART_OF, part([0, 2, 2], image="m"), part([5, 2, 2], image="m"), True),
+        (PART_OF, part([5, 2, 2], image="m"), part([5, 2, 2], image="m"), False),
+        (PART_OF, part([0, 2, 2], store="m.zarr"), part([5, 2, 2], image="m", store="m.zarr"), True),
+        (PART_OF, part([2, 2], image="m"), part([2, 2], image="m"), False),
+    ],
+)
+def test_labels_of_two_frames_lie_apart(mark, one, other, is_apart) -> None:
+    (first, true), (second, found) = labels_of(mark, one), labels_of(mark, other, SEGMENTED)
+    assert lie_apart(true, found, [first, second, true, found]) is is_apart
+
+
+def test_a_frame_and_a_part_of_another_one_lie_apart() -> None:
+    first, true = labels_of(TIME_POINT, "m 0")
+    second, found = labels_of(PART_OF, part([5, 0, 0], image="m"))
+    assert lie_apart(true, found, [first, second])
 
 
 def test_axes_are_told_apart_by_their_names() -> None:

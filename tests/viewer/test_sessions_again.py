@@ -170,5 +170,7 @@ def test_a_panel_that_is_opened_again_goes_on_with_the_session(viewer, panel, ad
     assert list_sessions(folder.parent) == [folder]
     # A session that is gone meanwhile.
     shutil.rmtree(folder)
-    assert open_panel("EmbedSeg: Label & Train").autosave.session is None
+    viewer.window.remove_dock_widget(open_panel("EmbedSeg: Label & Train"))
+    (other,) = list_sessions(folder.parent)
+    assert stored(other) == {"one": 2, "two": 2}
     assert folder.name in notification_manager.records[-1].message

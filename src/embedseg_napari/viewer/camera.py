@@ -94,6 +94,18 @@ def to_pixel(viewer: Viewer, layer: Layer, point: ArrayLike) -> np.ndarray:
     return np.asarray(layer.world_to_data(full / _world_units(viewer, layer)), float)
 
 
+def value_at(viewer: Viewer, layer: Layer, point: ArrayLike, direction: ArrayLike | None, displayed: Any) -> Any:
+    """The value of a layer at a point of the viewer, or of what is first seen there in a direction in 3D."""
+    units = np.ones(len(np.asarray(point)))
+    units[-layer.ndim :] = _world_units(viewer, layer)
+    return layer.get_value(
+        np.divide(point, units),
+        view_direction=None if direction is None else np.divide(direction, units),
+        dims_displayed=None if displayed is None else list(displayed),
+        world=True,
+    )
+
+
 def _bounds(viewer: Viewer, layer: Layer) -> np.ndarray:
     """Where the first and the last pixels of a layer are seen in the viewer."""
     return np.asarray(layer.extent.world, float) * _world_units(viewer, layer)

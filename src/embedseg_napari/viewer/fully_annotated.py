@@ -14,6 +14,7 @@ from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.states import is_object, region_mask
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.viewer.layers import ANNOTATION, picture_of
+from embedseg_napari.viewer.pending_copy import without_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,11 +39,12 @@ def annotation_of(labels: Labels, array: NDArray[Any], layers: Iterable[Layer]) 
     layers : iterable of Layer
         Those of the viewer; one of them may hold what is fully annotated.
     """
-    image = labels.metadata[ANNOTATION]
+    axes, image = picture_of(labels).axes, labels.metadata[ANNOTATION]
+    array = without_copy(array, labels.metadata, [axes.index(letter) for letter in spatial_axes(axes)])
     around = next((one for one in layers if isinstance(one, Shapes) and one.metadata.get(ANNOTATION) == image), None)
     if around is None:
         return Annotation(array)
-    return Annotation(array, shapes_mask(around, picture_of(labels).axes, array.shape))
+    return Annotation(array, shapes_mask(around, axes, array.shape))
 
 
 def drawn_regions(layer: Shapes, axes: str) -> list[NDArray[np.float64]]:

@@ -16,6 +16,7 @@ from embedseg_napari.core.files.tiff import Picture, read_image
 from embedseg_napari.core.files.units import normalize_unit
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
+from embedseg_napari.viewer.pending_copy import without_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -51,7 +52,7 @@ TIME_POINT = "embedseg-frame"
 AT_FRAME = "embedseg-at-frame"
 """Key in the metadata of a result without an axis of frames: which frame of its image it was found in."""
 PART_OF = "embedseg-part"
-"""Key in a layer's metadata: the large image it was cut out of, and where."""
+"""Key in a layer's metadata: the large image, or labels, it was cut out of, and where."""
 CHANNEL_OF = "embedseg-channel"
 """Key in a layer's metadata: the image (its `unique_id`) and the channel it was taken from."""
 CHANNEL_NAMES = "channel_names"
@@ -92,8 +93,11 @@ def free_copy(event: Any) -> None:
 
 
 def objects_alone(array: NDArray[Any], metadata: Mapping[str, Any]) -> NDArray[Any]:
-    """The pixels of a layer with these metadata, whose background is 0 also where a person painted it."""
-    return without_background(array) if ANNOTATION in metadata else array
+    """The pixels of a layer with these metadata, whose background is 0 also where a person painted it.
+
+    What was only copied into an annotation to be corrected is no object of it yet.
+    """
+    return without_background(without_copy(array, metadata)) if ANNOTATION in metadata else array
 
 
 def time_lapse_of(image: Layer) -> str:
@@ -109,6 +113,11 @@ def found_in(image: Layer) -> dict[str, Any]:
 def of_image(layer: Layer) -> dict[str, Any]:
     """What the metadata of a layer say of its image: what is made of it is of that image, too."""
     return {key: layer.metadata[key] for key in OF_IMAGE if key in layer.metadata}
+
+
+def cut_from(layer: Layer, start: Iterable[int], store: str | None = None) -> dict[str, Any]:
+    """What the metadata of a layer say that was cut out of another one, at a pixel T(Z)YX, maybe of a store."""
+    return {PART_OF: {"image": str(layer.unique_id), "start": [int(at) for at in start], "store": store}}
 
 
 def taken_from(layer: Layer) -> str:

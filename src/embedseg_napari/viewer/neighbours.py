@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image
 
-from embedseg_napari.core.axes import result_axes
+from embedseg_napari.core.axes import result_axes, spatial_axes
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
-from embedseg_napari.viewer.layers import SEGMENTED, array_of, is_users, line_of, name_axes, named_axes
+from embedseg_napari.viewer.layers import (
+    ANNOTATION,
+    PART_OF,
+    SEGMENTED,
+    TIME_POINT,
+    array_of,
+    is_users,
+    line_of,
+    name_axes,
+    named_axes,
+    picture_of,
+)
 from embedseg_napari.viewer.result_layers import RESULTS
 
 if TYPE_CHECKING:
@@ -20,8 +31,8 @@ if TYPE_CHECKING:
 
 
 def image_under(labels: Labels, images: Iterable[Image]) -> Image | None:
-    """The image that labels lie on, pixel for pixel: that they were found in, or the first; None if there is none."""
-    found_in = labels.metadata.get(SEGMENTED)
+    """The image that labels lie on, pixel for pixel: of which they are, or the first; None if there is none."""
+    found_in = labels.metadata.get(SEGMENTED, labels.metadata.get(ANNOTATION))
     for image in sorted(images, key=lambda one: str(one.unique_id) != found_in):
         try:
             picture = labelled_picture(image, labels)
@@ -44,17 +55,40 @@ def image_below(labels: Labels, layers: Sequence[Layer]) -> Image | None:
     )
 
 
-def lie_apart(one: Labels, other: Labels, layers: Iterable[Layer]) -> bool:
-    """Whether two layers are known to lie at different places, as two parts of an image do.
+def lie_apart(one: Labels, other: Labels, layers: Sequence[Layer]) -> bool:
+    """Whether two layers are known to lie at different places, as two parts or two frames of an image do.
 
-    They are where both were taken from one image, or neither begins at the origin. Nothing is known of those whose
-    pixels are of different sizes.
+    Parts are known to where both were taken from one image, or neither begins at the origin. Nothing is known of those
+    whose pixels are of different sizes.
     """
+    if are_of_other_frames(one, other, layers):
+        return True
     places = [_place(layer) for layer in (one, other)]
     shared = sorted(places[0].keys() & places[1].keys())
     starts, steps = np.moveaxis(np.array([[place[letter] for letter in shared] for place in places]), -1, 0)
     is_known = line_of(one, layers)[-1] == line_of(other, layers)[-1] or bool(starts.any(axis=1).all())
     return is_known and np.allclose(*steps) and bool((np.abs(starts[1] - starts[0]) > steps[0] / 2).any())
+
+
+def are_of_other_frames(one: Labels, other: Labels, layers: Sequence[Layer]) -> bool:
+    """Whether two layers are known to be of different frames of one movie, which their images were taken out of."""
+    here, there = _frames(one, layers), _frames(other, layers)
+    return any(here[movie] != there[movie] for movie in here.keys() & there.keys())
+
+
+def _frames(labels: Labels, layers: Iterable[Layer]) -> dict[str, int]:
+    """Of which frame labels are, by the `unique_id` of the movie, or its store; empty where they are of none."""
+    known, found = {str(one.unique_id): one for one in layers}, {}
+    for layer in (labels, *(known[key] for key in line_of(labels, known.values())[1:] if key in known)):
+        if TIME_POINT in layer.metadata:
+            movie, number = layer.metadata[TIME_POINT].split(" ")
+            found[movie] = int(number)
+        part = layer.metadata.get(PART_OF, {})
+        start = part.get("start", ())
+        if len(start) > len(spatial_axes(picture_of(layer).axes)):
+            # A part of a movie is cut out of one of its frames.
+            found |= {part[key]: int(start[0]) for key in ("image", "store") if part.get(key)}
+    return found
 
 
 def _place(labels: Labels) -> dict[str, tuple[float, float]]:

@@ -13,7 +13,8 @@ pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
-from embedseg_napari.viewer.layers import FOUND, RESULT
+from embedseg_napari.viewer.layers import ANNOTATION, FOUND, RESULT, SEGMENTED, TIME_POINT
+from embedseg_napari.viewer.pending_copy import PENDING, PendingCopy
 
 UNLABELLED = (6, 7, 8)
 
@@ -62,6 +63,20 @@ def test_only_what_is_annotated_counts(panel, viewer, cells, qtbot) -> None:
     np.testing.assert_array_equal(overlay.data > 0, (predicted.data > 0) & ~np.isin(predicted.data, UNLABELLED[:2]))
 
 
+def test_scores_are_old_once_another_area_is_fully_annotated(panel, cells, qtbot) -> None:
+    layers, _, around = cells
+    counts(panel, qtbot)
+    for change in (
+        lambda: layers.regions.show(around),
+        lambda: setattr(layers.regions.layer, "data", layers.regions.layer.data[:1]),
+        lambda: layers.regions.show(None),
+    ):
+        assert counts(panel, qtbot)
+        assert "changed since" not in panel.status.text()
+        change()
+        assert "changed since" in panel.status.text()
+
+
 def test_painted_background_is_no_object_that_was_found(panel, viewer, cells, qtbot) -> None:
     layers, whole, _ = cells
     panel.source.choose(whole, layers.labels)
@@ -69,7 +84,29 @@ def test_painted_background_is_no_object_that_was_found(panel, viewer, cells, qt
     assert counts(panel, qtbot) == (5, 0, 3)
 
 
+def test_a_copy_that_nobody_changed_is_no_object(panel, viewer, cells, qtbot) -> None:
+    layers, predicted, around = cells
+    layers.regions.show(around)
+    data, found = layers.labels.data, predicted.data
+    at = np.nonzero(found == UNLABELLED[-1])
+    layers.labels.metadata[PENDING] = PendingCopy(9, at, at, data[at].copy())
+    layers.labels.data_setitem(at, 9)
+    assert counts(panel, qtbot) == (5, 1, 0)
+    layers.labels.data_setitem(tuple(axis[:1] for axis in at), 0)
+    assert counts(panel, qtbot) == (6, 0, 0)
+
+
 def test_there_is_no_command_for_an_annotation(panel, cells) -> None:
     """Its file does not say what is unknown."""
     panel.recipe.copy_command()
     assert "counts only where it is annotated" in panel.recipe.line.text()
+
+
+def test_two_frames_of_a_movie_are_not_compared(panel, viewer) -> None:
+    for number in (0, 5):
+        image = viewer.add_image(np.zeros((8, 8)), name=f"movie t={number}", metadata={TIME_POINT: f"m {number}"})
+        metadata = {ANNOTATION: str(image.unique_id)} if number else {RESULT: FOUND, SEGMENTED: str(image.unique_id)}
+        viewer.add_labels(np.ones((8, 8), int), name=f"t={number}", metadata=metadata)
+    panel.source.choose(viewer.layers["t=5"], viewer.layers["t=0"])
+    assert panel.source.complaint.text() == "t=5 and t=0 are of different frames: choose labels of one frame."
+    assert not panel.evaluate.isEnabled()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 
 pytest.importorskip("pyqtgraph")
 
+from napari.layers import Labels
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from view_steps import is_in_view
 
 from embedseg_napari.core.annotation.edits import Edit
-from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.core.annotation.states import BACKGROUND, without_background
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
@@ -22,8 +25,10 @@ from embedseg_napari.core.review.doubt import Doubt, rank_doubt
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.viewer.fully_annotated import annotation_of
 from embedseg_napari.viewer.label import review_box
 from embedseg_napari.viewer.label.review_box import HERE
+from embedseg_napari.viewer.layers import objects_alone
 from embedseg_napari.viewer.preview.preview import LABELS
 
 pytestmark = pytest.mark.usefixtures("whole_window")
@@ -252,6 +257,33 @@ def test_a_copy_that_nobody_changed_does_not_outlive_the_review(viewer, review, 
     panel.autosave.close()
     with AnnotationSession.open(folder) as session:
         assert np.array_equal(session.load_annotation("cells").labels, before)
+
+
+@pytest.mark.parametrize("way", ["unchanged", "changed", "accepted"])
+def test_a_copy_counts_for_all_readers_once_it_is_changed_or_accepted(viewer, review, way):
+    layer, before = review.layers.labels, labels_of(review).copy()
+    press(viewer, Qt.Key.Key_J)
+    press(viewer, Qt.Key.Key_R)
+    now = layer.data.copy()
+    if way == "changed":
+        pixel = tuple(np.argwhere(now != before)[0])
+        layer.data_setitem(tuple(np.array([at]) for at in pixel), 0)
+        now[pixel] = 0
+    elif way == "accepted":
+        review.layers.accept([int(layer.selected_label)])
+    expected = before if way == "unchanged" else now
+    assert np.array_equal(review.layers.annotation(check=True).labels, expected)
+    assert np.array_equal(annotation_of(layer, layer.data, viewer.layers).labels, expected)
+    saved, copy = objects_alone(layer.data, layer.metadata), viewer.add_layer(Labels(**duplicate_of(layer)))
+    for objects in (saved, copy.data):
+        assert np.array_equal(objects, without_background(expected))
+    assert np.array_equal(layer.data, now), "the layer itself is as it was"
+
+
+def duplicate_of(layer):
+    """What napari makes a duplicate of a layer of."""
+    data, state, _ = layer.as_layer_data_tuple()
+    return {"data": data.copy(), "name": "copy", "metadata": deepcopy(state["metadata"])}
 
 
 def test_where_nothing_was_found_only_what_is_painted_is_kept(viewer, review):

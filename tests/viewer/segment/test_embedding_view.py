@@ -29,6 +29,17 @@ def test_what_the_network_sees(viewer, panel, fake, qtbot):
     assert "cells offsets" not in viewer.layers
 
 
+def test_an_object_is_clicked_beside_a_layer_in_another_unit(viewer, panel, fake, qtbot, drag):
+    viewer.add_image(np.zeros((24, 24)), scale=(500, 500), units=("nm", "nm"), axis_labels="yx")
+    viewer.add_image(np.zeros((24, 24)), name="cells", scale=(0.5, 0.5), units=("um", "um"), axis_labels="yx")
+    panel.start()
+    finish(qtbot, panel)
+    labels = panel.results.labels
+    panel.embedding.click_box.setChecked(True)
+    drag(labels, tuple(np.argwhere(labels.data == 2).mean(axis=0).round().astype(int).tolist()))
+    assert "Object 2:" in panel.embedding.hint.text()
+
+
 @pytest.mark.parametrize("ndim", [2, 3])
 def test_votes_are_the_pixels_that_point_into_the_margin(ndim):
     labels = two_objects((4, 24, 24)[-ndim:])

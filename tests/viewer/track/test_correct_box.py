@@ -49,6 +49,19 @@ def test_the_mouse_chooses_objects_and_moving_the_view_does_not(panel, layer, vi
     assert panel.correct.chosen == []
 
 
+def test_clicks_choose_objects_beside_a_layer_in_another_unit(panel, layer, viewer, qtbot, drag) -> None:
+    track(panel, qtbot)
+    tracks, shown = panel.correct.corrected.tracks, panel.layers.labels
+    options = {"units": ("ms", "nm", "nm"), "axis_labels": "tyx", "visible": False}
+    viewer.add_image(np.zeros(shown.data.shape), scale=(1000, 500, 500), **options)
+    viewer.layers.selection.active = shown
+    viewer.reset_view()
+    row = int(np.flatnonzero(tracks.frame == 2)[0])
+    viewer.dims.set_point(0, 2000)
+    drag(shown, tuple(np.round(tracks.centroid[row]).astype(int).tolist()))
+    assert panel.correct.chosen == [row]
+
+
 def test_loose_ends_are_gone_through(panel, layer, viewer, qtbot) -> None:
     track(panel, qtbot)
     panel.correct.next_button.click()

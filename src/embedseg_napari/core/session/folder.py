@@ -106,8 +106,11 @@ class SessionFolder:
             if self._is_closed:
                 raise DataError(f"{self.folder}: this session was closed; open it again.")
             if self.is_begun:
-                if not os.path.isfile(self.folder / STATE):
-                    raise DataError(f"{self.folder}: this session was moved or deleted while it was open; put it back.")
+                if self.is_lost:
+                    raise DataError(
+                        f"{self.folder}: this session was moved or deleted while it was open; put it back, or begin a "
+                        "new session."
+                    )
                 return
             self._require_unused()
             try:
@@ -127,6 +130,11 @@ class SessionFolder:
     def is_begun(self) -> bool:
         """Whether it is on the disk."""
         return self._unlock is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was on the disk, and is not where it was any more."""
+        return self.is_begun and not os.path.isfile(self.folder / STATE)
 
     @property
     def is_unused(self) -> bool:

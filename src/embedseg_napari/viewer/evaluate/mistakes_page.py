@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.layers import Shapes
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -16,7 +17,7 @@ from embedseg_napari.viewer.camera import go_to, screen_pixels, show_whole, to_w
 from embedseg_napari.viewer.evaluate.error_overlay import LAYER_NAME, Legend, colormap, mark_names
 from embedseg_napari.viewer.evaluate.source import MISTAKES
 from embedseg_napari.viewer.evaluate.tables import FindingTable
-from embedseg_napari.viewer.layers import RESULT
+from embedseg_napari.viewer.layers import ANNOTATION, RESULT
 from embedseg_napari.viewer.neighbours import image_below
 from embedseg_napari.viewer.pixel_changes import PixelChanges
 from embedseg_napari.viewer.result_layers import boxes_around, followed_frame, is_shown, show_labels, show_shapes
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from napari.layers import Labels, Shapes
+    from napari.components import LayerList
+    from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.core.evaluation.diagnosis import Finding
@@ -53,9 +55,11 @@ class ComparedLayers:
         What is compared.
     axes : str
         Those of the prediction.
+    layers : LayerList
+        Those of the viewer; one of them may say what is fully annotated, which counts where the truth is an annotation.
     """
 
-    def __init__(self, truth: Labels, predicted: Labels, axes: str) -> None:
+    def __init__(self, truth: Labels, predicted: Labels, axes: str, layers: LayerList) -> None:
         self.layers = truth, predicted
         self._frame = followed_frame(predicted, axes)
         self.is_old = False
@@ -64,6 +68,23 @@ class ComparedLayers:
         self._followed = [PixelChanges(self._note_change) for _ in self.layers]
         for changes, layer in zip(self._followed, self.layers, strict=True):
             changes.follow(layer)
+        self._image = truth.metadata.get(ANNOTATION)
+        for layer in filter(self._is_area, layers):
+            layer.events.data.connect(self._note_change)
+        layers.events.inserted.connect(self._follow_areas)
+        layers.events.removed.connect(self._follow_areas)
+
+    def _is_area(self, layer: Layer) -> bool:
+        return isinstance(layer, Shapes) and self._image is not None and layer.metadata.get(ANNOTATION) == self._image
+
+    def _follow_areas(self, event: Any) -> None:
+        """A layer came or went."""
+        if not self._is_area(event.value):
+            return
+        if event.type == "inserted":
+            event.value.events.data.connect(self._note_change)
+        if len(event.value.data):
+            self._note_change()
 
     @property
     def frame(self) -> Frame:

@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from embedseg_napari.core.annotation.states import without_background
 from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.machine import fits_machine
@@ -42,7 +41,7 @@ from embedseg_napari.viewer.layers import (
     picture_of,
     unchanged_file,
 )
-from embedseg_napari.viewer.neighbours import image_below, lie_apart
+from embedseg_napari.viewer.neighbours import are_of_other_frames, image_below, lie_apart
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.stage import Scene
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row
@@ -263,7 +262,7 @@ class EvaluationSource(QWidget):
         predicted, (true, found) = self.predicted.layer(), self.arrays()
         assert predicted is not None
         if ANNOTATION in predicted.metadata:
-            found = without_background(np.asarray(found))
+            found = annotation_of(predicted, np.asarray(found), self.truth.viewer.layers).objects()
         true, ignore = self.known(true)
         return true, found, ignore
 
@@ -306,7 +305,10 @@ class EvaluationSource(QWidget):
                 "of them (Correct what is in view, for each), or smaller resolutions."
             )
         if not (fault := why_not_comparable(there, here, self.has_frames())) and self._lie_apart(truth, predicted):
-            fault = f"{truth.name} and {predicted.name} lie at different places: choose labels of one part of an image."
+            is_frame = are_of_other_frames(truth, predicted, self.truth.viewer.layers)
+            what = "are of different frames: choose" if is_frame else "lie at different places: choose"
+            of = "one frame" if is_frame else "one part of an image"
+            fault = f"{truth.name} and {predicted.name} {what} labels of {of}."
         return fault
 
     def scene(self) -> Scene | None:

@@ -225,7 +225,7 @@ class EvaluateWidget(DockPanel):
         if true_layer is None or found_layer is None:
             return
         has_frames, (truth, predicted, ignore) = self.source.has_frames(), self.source.compared()
-        compared = ComparedLayers(true_layer, found_layer, self.source.axes())
+        compared = ComparedLayers(true_layer, found_layer, self.source.axes(), self.viewer.layers)
         self._start(
             lambda stop: evaluate_arrays(truth, predicted, threshold, has_frames, stop, ignore),
             lambda scores: self._take_scores(scores, compared),
@@ -293,7 +293,7 @@ class EvaluateWidget(DockPanel):
         predicted = self._opened["prediction"]
         n_space = predicted.ndim - opened.scores.has_frames
         axes = "T" * opened.scores.has_frames + SPATIAL[-n_space:]
-        self.mistakes.compare(ComparedLayers(self._opened["truth"], predicted, axes))
+        self.mistakes.compare(ComparedLayers(self._opened["truth"], predicted, axes, self.viewer.layers))
         self._show_mistakes(opened.scores)
         # As large as it goes, whatever else is open.
         show_whole(self.viewer, predicted)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import re
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +19,7 @@ from embedseg_napari.core.session.folder import list_sessions, read_state
 from embedseg_napari.core.session.images import ImageChanged, may_hold, to_frame
 from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
 from embedseg_napari.core.session.state import kind_of, spatial_shape
-from embedseg_napari.viewer.layers import ANNOTATION, picture_of
+from embedseg_napari.viewer.layers import picture_of
 from embedseg_napari.viewer.worker import report_error, run_in_background
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
     from embedseg_napari.viewer.worker import BackgroundRun
 
-SESSION = "embedseg-session"
-"""Key in the metadata of annotation layers whose panel was closed: folder of the session, name of their image in it."""
 SAVE_MILLISECONDS = 10_000
 """From a stroke to its writing; at most so much painting is lost when the process is killed, and what writing takes."""
 
@@ -72,10 +68,12 @@ class Autosave(QObject):
         self.unsaved: dict[str, AnnotatedImage] = {}
         """By name: what could not be written; the layers it was read from may be gone."""
         self.writing: BackgroundRun | None = None
+        self._told = ""
+        """Why something could not be written, as it was said last; empty once something was written."""
         self.save_soon = qthrottled(self.save, timeout=SAVE_MILLISECONDS, leading=False, parent=self)
         layers.changed.connect(self.save_soon)
         layers.leaving.connect(self._leave)
-        _autosaves.add(self)
+        open_autosaves.add(self)
 
     def _leave(self) -> None:
         """Another image is about to be in front, or none: write now what is not written yet."""
@@ -165,9 +163,16 @@ class Autosave(QObject):
             image = self.layers.image
             assert image is not None
             base = re.sub(r"[^\w.-]+", "_", image.name).strip("._") or "session"
-            free = _free(base, lambda name: (self.folder / name).exists(), "{}_{}")
-            self.session = AnnotationSession(self.folder / free)
+            self.session = self.new_session(base)
         return self.session
+
+    def new_session(self, name: str, but: Path | None = None) -> AnnotationSession:
+        """A session in a folder of its own, called so as far as that is free, and not in one that is gone."""
+
+        def is_taken(free: str) -> bool:
+            return (self.folder / free).exists() or self.folder / free == but
+
+        return AnnotationSession(self.folder / _free(name, is_taken, "{}_{}"))
 
     def save(self) -> None:
         """Write in a thread what changed since the last time."""
@@ -175,7 +180,7 @@ class Autosave(QObject):
             self.save_soon()
             return
         if self.unsaved:
-            self.save_now()
+            self.save_now(again=False)
             return
         image = self._changed()
         if image is None:
@@ -188,22 +193,33 @@ class Autosave(QObject):
 
         def take(is_saved: bool) -> None:
             if is_saved and session is self.session:
-                self.saved_revision = image.annotation.revision
+                self.saved_revision, self._told = image.annotation.revision, ""
                 self.saved.emit(image.annotation)
 
         self.writing = run_in_background(run, on_result=take, on_error=self._on_error)
 
-    def save_now(self) -> bool:
-        """Write here and now what is not written yet, of all images; False if something cannot be written."""
+    def save_now(self, *, again: bool = True) -> bool:
+        """Write here and now what is not written yet, of all images; False if something cannot be written.
+
+        Parameters
+        ----------
+        again : bool
+            Say why not, also where that was the last thing to be said.
+        """
         self.save_soon.cancel()
         image = self._changed(check=True)
-        return self._write(self.unsaved if image is None else {**self.unsaved, image.name: image})
+        return self._write(self.unsaved if image is None else {**self.unsaved, image.name: image}, again=again)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is not written yet."""
+        return bool(self.unsaved) or self._changed(check=True) is not None
 
     def save_left(self) -> bool:
         """Try again to write what could not be written, if there is something; False if it cannot be written."""
         return not self.unsaved or self.save_now()
 
-    def _write(self, images: Mapping[str, AnnotatedImage]) -> bool:
+    def _write(self, images: Mapping[str, AnnotatedImage], *, again: bool = True) -> bool:
         """Write annotations, by the names of their images; what cannot be written is kept, and tried again."""
         is_saved = True
         for name, image in tuple(images.items()):
@@ -212,11 +228,12 @@ class Autosave(QObject):
                 is_newest = self.session.save_annotation(name, image.annotation, image.picture)
             except DataError as error:
                 if is_saved:
-                    report_error(error)
+                    self._tell(error, again=again)
                 self.unsaved[name], is_saved = image, False
                 self.save_soon()
                 continue
             self.unsaved.pop(name, None)
+            self._told = ""
             if is_newest and image.annotation is self.layers.annotation():
                 self.saved_revision = image.annotation.revision
         return is_saved
@@ -240,60 +257,12 @@ class Autosave(QObject):
         for known in (self.names, self.pictures, self.counts, self.unsaved):
             known.clear()
 
-    def hand_on(self) -> None:
-        """Save and close the session; its annotation layers tell the panel that is opened next which it is."""
-        self.save_now()
-        for layer in self.layers.viewer.layers:
-            name = self.names.get(layer.metadata.get(ANNOTATION, ""), "")
-            if self.session is not None and self.holds(name):
-                layer.metadata[SESSION] = str(self.session.folder), name
-        self.end()
-
-    def take_up(self) -> Path | None:
-        """Go on with the session of the annotation layers that a closed panel has left in the viewer.
-
-        Returns
-        -------
-        Path or None
-            Model of its last round.
-
-        Raises
-        ------
-        DataError
-            If it cannot be opened or read.
-        """
-        left = [layer for layer in self.layers.viewer.layers if SESSION in layer.metadata]
-        if not left:
-            return None
-        folder = left[-1].metadata[SESSION][0]
-        session = _open(Path(folder))
-        self.use(session, count_all(session))
-        for layer in left:
-            place, name = layer.metadata.pop(SESSION)
-            if place == folder:
-                self.names[layer.metadata[ANNOTATION]] = name
-        self._catch_up()
-        return session.latest_model()
-
-    def _catch_up(self) -> None:
-        """Compare the session with what is in the viewer, which may have been painted on while no panel was open."""
-        front = self.layers.image
-        others = [one for one in self.layers.viewer.layers if str(one.unique_id) in self.names and one != front]
-        for image in (*others, front):
-            # Of what cannot be read it was told.
-            with suppress(DataError):
-                self.layers.watch(image)
-                if self.session is not None and self.layers.labels is not None and self.is_kept():
-                    known = self.session.load_annotation(self.name())
-                    self.layers.compare_with(known)
-                    self.saved_revision = known.revision
-
     def disconnect_layers(self) -> None:
         """Follow the annotation no longer."""
         self.save_soon.cancel()
         self.layers.changed.disconnect(self.save_soon)
         self.layers.leaving.disconnect(self._leave)
-        _autosaves.discard(self)
+        open_autosaves.discard(self)
 
     def _changed(self, *, check: bool = False) -> AnnotatedImage | None:
         """The image in front if its annotation is other than on the disk."""
@@ -303,7 +272,12 @@ class Autosave(QObject):
     def _on_error(self, error: Exception) -> None:
         # What was not written is tried again.
         self.save_soon()
-        report_error(error)
+        self._tell(error, again=False)
+
+    def _tell(self, error: Exception, *, again: bool) -> None:
+        if again or str(error) != self._told:
+            report_error(error)
+        self._told = str(error)
 
     # Going on with an earlier session
 
@@ -315,7 +289,7 @@ class Autosave(QObject):
         DataError
             If it cannot be opened or read, or the other cannot be saved; that is then still open.
         """
-        session = _open(folder)
+        session = open_session(folder)
         try:
             if not session.images:
                 raise DataError(f"{folder}: this session holds no images.")
@@ -341,16 +315,10 @@ class Autosave(QObject):
         return found
 
 
-_autosaves: WeakSet[Autosave] = WeakSet()
+open_autosaves: WeakSet[Autosave] = WeakSet()
+"""Those of panels that are open."""
 _closing: WeakValueDictionary[Path, AnnotationSession] = WeakValueDictionary()
 """By folder: sessions that were closed, but are open as long as a training has a round to write into them."""
-
-
-@atexit.register
-def save_all() -> None:
-    """Write what is not written yet: Python may end before Qt says a word, for instance at the end of a script."""
-    for autosave in tuple(_autosaves):
-        autosave.save_now()
 
 
 def retained(session: AnnotationSession) -> Callable[[], None]:
@@ -359,14 +327,14 @@ def retained(session: AnnotationSession) -> Callable[[], None]:
 
     def let_go() -> None:
         session.release()
-        for autosave in tuple(_autosaves):
+        for autosave in tuple(open_autosaves):
             if autosave.session is session:
                 autosave.round_ended.emit()
 
     return let_go
 
 
-def _open(folder: Path) -> AnnotationSession:
+def open_session(folder: Path) -> AnnotationSession:
     """Open a session; one that was closed, but into which a training still writes, goes on."""
     session = _closing.get(folder)
     return session if session is not None and session.reopen() else AnnotationSession.open(folder)

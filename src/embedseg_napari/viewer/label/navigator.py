@@ -19,6 +19,7 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to, show_whole
 from embedseg_napari.viewer.file_metadata import axis_labels, axis_scale, axis_units
 from embedseg_napari.viewer.label.autosave import count_all
+from embedseg_napari.viewer.label.handed_on import begin_anew
 from embedseg_napari.viewer.label.sight import Sight
 from embedseg_napari.viewer.label.time_points import mark_frame, take_frame, time_axis
 from embedseg_napari.viewer.large.annotated_part import mark_of, place_of
@@ -109,12 +110,24 @@ class SessionNavigator:
         DataError
             If it cannot be saved; all is then as before.
         """
+        begin_anew(self.autosave)
         session, names = self.autosave.session, set(self.autosave.names)
         if not self.autosave.close():
             raise DataError("The session stays open, because what is painted cannot be saved.")
         if session is not None and session.is_begun:
             self._remove(names)
             show_info(f"Saved and closed: {short(session.folder.name)}.")
+
+    def begin_new(self) -> None:
+        """As :meth:`close`; where the folder of the session is gone, what is annotated stays and begins the new one.
+
+        Raises
+        ------
+        DataError
+            If it cannot be saved.
+        """
+        if not begin_anew(self.autosave):
+            self.close()
 
     def _remove(self, images: set[str]) -> None:
         """Take annotation layers away, by the `unique_id` of their images."""
@@ -136,6 +149,7 @@ class SessionNavigator:
         """
         layers, front = self.box.layers, self.box.layers.image
         if self.autosave.session is None or self.autosave.session.folder != folder:
+            begin_anew(self.autosave)
             names = set(self.autosave.names)
             opened = self.autosave.open(folder)
             self._remove(names if front is None else {*names, str(front.unique_id)})

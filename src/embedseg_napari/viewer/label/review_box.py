@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels
 from embedseg_napari.viewer.label.drawing.stroke_box import StrokeBox
 from embedseg_napari.viewer.label.slices_box import SlicesBox
 from embedseg_napari.viewer.layers import PREVIEW, RESULT
+from embedseg_napari.viewer.pending_copy import PENDING, PendingCopy
 from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_labels, show_shapes
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background
@@ -95,8 +95,8 @@ class ReviewBox(QWidget):
         self.shown_drafts: Labels | None = None
         """Layer that shows them."""
         self._place = KeptView(layers.viewer)
-        self._copy: _Copy | None = None
-        """What was copied last to be corrected."""
+        self._back: Edit | None = None
+        """What takes back the object that was copied last to be corrected."""
         self._judged: tuple[Path, int, int] | None = None
         """The model that was judged last, and how many of how many annotated objects it finds."""
         self.strokes = StrokeBox(layers, self.predicted)
@@ -104,7 +104,6 @@ class ReviewBox(QWidget):
         self.slices = SlicesBox(layers, self._pixels)
         layers.changed.connect(self._offer)
         layers.settling.connect(self._take_back_copy)
-        layers.tried_out = self._unchanged_copy
         grid = QGridLayout()
         for place, one in enumerate((self.accept, self.delete, self.repaint_button, self.next, self.back)):
             grid.addWidget(one, place // 3, place % 3)
@@ -306,20 +305,14 @@ class ReviewBox(QWidget):
             return False
         return queue.has_object or queue.annotated_as(self.layers.array()) is not None
 
-    def _unchanged_copy(self) -> Edit | None:
-        """What takes the last copy back, as long as it is neither changed nor accepted."""
-        copy = self._copy
-        if copy is None or copy.object_id in self.layers.accepted:
-            return None
-        is_same = np.array_equal(np.nonzero(self.layers.array() == copy.object_id), copy.after)
-        return Edit(copy.edit.indices, copy.before) if is_same else None
-
     def _take_back_copy(self) -> None:
         """Nothing stays that was only copied."""
-        edit = self._unchanged_copy()
-        self._copy = None
-        if edit is not None:
-            self.layers.apply(edit)
+        labels, back, self._back = self.layers.labels, self._back, None
+        if labels is None or back is None:
+            return
+        copy = labels.metadata.pop(PENDING, None)
+        if copy is not None and copy.is_pending(np.asarray(labels.data), labels.metadata):
+            self.layers.apply(back)
 
     def _accept(self) -> None:
         labels = self.layers.array()
@@ -359,18 +352,12 @@ class ReviewBox(QWidget):
 
     def _copy_object(self, edit: Edit, object_id: int) -> None:
         """Copy a predicted object into the annotation, until it is changed or left."""
+        labels, frame = self.layers.labels, self.layers.frame
+        assert labels is not None
+        assert frame is not None
         before = self.layers.array()[edit.indices].copy()
         self.layers.apply(edit)
-        self._copy = _Copy(object_id, edit, before, np.nonzero(self.layers.array() == object_id))
-
-
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """A predicted object that was copied to be corrected."""
-
-    object_id: int
-    edit: Edit
-    before: np.ndarray
-    """Values of the annotation where it was copied to."""
-    after: tuple[np.ndarray, ...]
-    """Pixels of the object then."""
+        self._back = Edit(edit.indices, before)
+        at = tuple(frame.coordinates(np.stack(edit.indices, axis=1)).T)
+        pixels = np.nonzero(np.asarray(labels.data) == object_id)
+        labels.metadata[PENDING] = PendingCopy(object_id, pixels, at, before)

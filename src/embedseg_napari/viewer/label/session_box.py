@@ -12,7 +12,7 @@ from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QMenu, QPushButton, QVBoxLayout, QWidget
 
-from embedseg_napari.core.session.folder import last_saved, list_sessions, read_state
+from embedseg_napari.core.session.folder import STATE, last_saved, list_sessions, read_state
 from embedseg_napari.core.session.state import spatial_shape
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.round_words import comparison_words, round_line, start_name, start_round
@@ -140,6 +140,9 @@ class SessionBox(QWidget):
         """Say how things stand."""
         session = self.autosave.session
         is_begun, rounds = session is not None and session.is_begun, () if session is None else session.rounds
+        if self.found is not None and not os.path.isfile(self.found / STATE):
+            # It was deleted since.
+            self.found = None
         is_offered = self.found is not None and self.box.layers.labels is None
         self.again.setVisible(is_offered)
         if is_offered and self.found is not None:

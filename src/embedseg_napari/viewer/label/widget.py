@@ -18,6 +18,7 @@ from embedseg_napari.viewer.label.autosave import Autosave, retained
 from embedseg_napari.viewer.label.drafts_box import DraftsBox
 from embedseg_napari.viewer.label.drawing.click_box import ClickBox
 from embedseg_napari.viewer.label.drawing.click_maps import ClickMaps
+from embedseg_napari.viewer.label.handed_on import hand_on, take_up
 from embedseg_napari.viewer.label.live_preview import LivePreview
 from embedseg_napari.viewer.label.model_search import ModelSearch
 from embedseg_napari.viewer.label.navigator import SessionNavigator
@@ -130,14 +131,14 @@ class LabelWidget(TrainingPanel):
         self.sessions.undo_wanted.connect(lambda: self._do_anew(self.navigator.undo_restore))
         self.sessions.start_wanted.connect(self.search.go_back_to)
         self.sessions.image_wanted.connect(lambda name: self._do(lambda: self.navigator.go_to(name)))
-        self.sessions.new_wanted.connect(lambda: self._do_anew(self.navigator.close))
+        self.sessions.new_wanted.connect(lambda: self._do_anew(self.navigator.begin_new))
         self.progress.continue_wanted.connect(self.start)
         self.autosave.round_ended.connect(self._go_on_from_round)
         self.review.found.connect(lambda: scroll.bring_in(self.review))
         self.review.strokes.begun.connect(lambda: scroll.bring_in(self.review.strokes))
         self.review.found.connect(self.annotation.count)
         napari_viewer.layers.selection.events.active.connect(self.follow_selection)
-        if self._do(self.autosave.take_up) and self.autosave.session is not None:
+        if self._do(lambda: take_up(self.autosave)) and self.autosave.session is not None:
             self.output.suggest(self.autosave.session.folder.name)
         self._on_image()
 
@@ -178,8 +179,7 @@ class LabelWidget(TrainingPanel):
         self.annotation.layers.settling.emit()
         is_done, session = False, self.autosave.session
         try:
-            model = action()
-            if model is not None:
+            if (model := action()) is not None:
                 self.settings.choose_start(model)
             is_done = True
         except EmbedSegError as error:
@@ -394,7 +394,7 @@ class LabelWidget(TrainingPanel):
         self.store.close_down()
         self.parts.close_down()
         self.annotation.layers.leaving.disconnect(self._hand_over)
-        self.autosave.hand_on()
+        hand_on(self.autosave)
         self.autosave.disconnect_layers()
         self.annotation.disconnect_viewer()
         super().release()

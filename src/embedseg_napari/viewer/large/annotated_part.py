@@ -16,7 +16,7 @@ from embedseg_napari.viewer.camera import in_view, looked_at
 from embedseg_napari.viewer.labelled_images import OPEN_SHAPES, regions_on
 from embedseg_napari.viewer.large.part import MOST
 from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
-from embedseg_napari.viewer.layers import PART_OF, array_of, picture_of
+from embedseg_napari.viewer.layers import PART_OF, array_of, cut_from, picture_of
 from embedseg_napari.viewer.result_layers import layer_frame
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -129,10 +129,10 @@ def part_wanted(viewer: Viewer, layer: Image) -> LargePart:
 def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
     """Show a part as an image of its own, in its place, or find the one that was made before; the whole stays below."""
     layer = part.layer
-    mark = {"image": str(layer.unique_id), "start": list(part.start), "store": _store(part)}
+    metadata = cut_from(layer, part.start, _store(part))
     for other in viewer.layers:
         known = other.metadata.get(PART_OF)
-        if known is not None and _is_same(known, mark) and same_pixels(array_of(other), array):
+        if known is not None and _is_same(known, metadata[PART_OF]) and same_pixels(array_of(other), array):
             return other
     frame = layer_frame(layer, part.axes[:-1] if layer.rgb else part.axes).at(part.start).without("T")
     return viewer.add_image(
@@ -142,7 +142,7 @@ def show_part(viewer: Viewer, part: LargePart, array: NDArray[Any]) -> Any:
         **frame.options() | {"axis_labels": tuple(frame.axes.lower())},
         colormap=None if layer.rgb else layer.colormap,
         contrast_limits=None if layer.rgb else layer.contrast_limits,
-        metadata={PART_OF: mark},
+        metadata=metadata,
     )
 
 

@@ -13,7 +13,7 @@ from embedseg_napari.core.stores.parts import WrittenPart, change_part
 from embedseg_napari.jobs.large.annotated import require_complete
 from embedseg_napari.viewer.camera import in_view, looked_at
 from embedseg_napari.viewer.files.live import start_in_store, store_of
-from embedseg_napari.viewer.layers import of_image
+from embedseg_napari.viewer.layers import cut_from, of_image
 from embedseg_napari.viewer.result_layers import spatial_frame
 
 if TYPE_CHECKING:
@@ -138,12 +138,12 @@ def show_part(viewer: Viewer, labels: Labels, place: Place, before: NDArray[Any]
     """Show a part that was read as an ordinary layer, ready to be painted on."""
     axes = place.array.axes
     starts = dict(zip(axes, place.start, strict=True))
-    frame = spatial_frame(labels, axes).at([starts[letter] for letter in ordered(result_axes(axes))])
+    start = [starts[letter] for letter in ordered(result_axes(axes))]
     layer = viewer.add_labels(
         before.copy(),
         name=f"{labels.name} part",
-        metadata=of_image(labels),
-        **frame.options(),
+        metadata=of_image(labels) | cut_from(labels, start),
+        **spatial_frame(labels, axes).at(start).options(),
     )
     layer.selected_label = int(before.max(initial=0)) + 1
     return Part(layer, place, before)

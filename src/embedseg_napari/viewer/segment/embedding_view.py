@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QLabel, QVBoxLayout, QWidget
 
+from embedseg_napari.viewer.camera import value_at
 from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.preview.embeddings import ellipse
 from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_points, show_vectors
@@ -94,12 +95,7 @@ class EmbeddingView(QWidget):
         yield
         if event.type == "mouse_move":
             return
-        label = labels.get_value(
-            event.position,
-            view_direction=event.view_direction,
-            dims_displayed=list(event.dims_displayed),
-            world=True,
-        )
+        label = value_at(self.viewer, labels, event.position, event.view_direction, event.dims_displayed)
         if label:
             self.show_object(int(label))
 

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
 from embedseg_napari.core.errors import AnnotationError, EmbedSegError
 from embedseg_napari.core.tracking.corrections import CorrectedTracks
 from embedseg_napari.core.wording import count
+from embedseg_napari.viewer.camera import to_pixel, value_at
 from embedseg_napari.viewer.held_keys import HeldKeys
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 
@@ -199,8 +200,8 @@ class CorrectBox(QWidget):
         layer, corrected = self._followed, self.corrected
         if layer is None or corrected is None:
             return
-        number = layer.get_value(position, view_direction=direction, dims_displayed=displayed, world=True)
-        frame = round(float(layer.world_to_data(position)[0]))
+        number = value_at(self.layers.viewer, layer, position, direction, displayed)
+        frame = round(float(to_pixel(self.layers.viewer, layer, position)[0]))
         row = corrected.tracks.row_in_track(frame, int(number)) if number else None
         if row is None:
             self.choose([])

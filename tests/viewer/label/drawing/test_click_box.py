@@ -15,6 +15,7 @@ from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer.label.drawing.click_box import OBJECT
+from embedseg_napari.viewer.widgets.pixel_size import resize
 
 pytestmark = pytest.mark.usefixtures("whole_window")
 PANEL = "EmbedSeg: Label & Train"
@@ -111,6 +112,22 @@ def test_a_click_shows_what_the_model_knows_and_enter_accepts_it(viewer, panel, 
     press(viewer, Qt.Key.Key_C)
     assert not panel.clicks.button.isChecked()
     assert layers.labels.mode == "paint"
+
+
+@pytest.mark.parametrize("ndim", [3], indirect=True)
+def test_what_is_shown_takes_the_voxel_size_that_is_typed(viewer, panel, truth, drag):
+    layers = panel.annotation.layers
+    for layer in viewer.layers:
+        layer.scale = (1,) * layer.ndim
+    viewer.reset_view()
+    viewer.dims.set_point(0, 3)
+    predict(panel, truth)
+    press(viewer, Qt.Key.Key_C)
+    drag(layers.labels, (7, 7))
+    found = viewer.layers[OBJECT]
+    resize(viewer, layers.image, "ZYX", (2, 0.5, 0.25))
+    assert tuple(found.scale) == tuple(layers.labels.scale) == (2, 0.5, 0.25)
+    np.testing.assert_allclose(layers.labels.world_to_data(found.data_to_world((0, 0, 0))), (2, 6, 6))
 
 
 def test_without_a_model_the_image_decides(viewer, panel, truth, drag):

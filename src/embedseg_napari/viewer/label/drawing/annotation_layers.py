@@ -21,6 +21,7 @@ from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObje
 from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
 from embedseg_napari.viewer.large.annotated_part import origin_of
 from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, array_of, free_copy, picture_of
+from embedseg_napari.viewer.pending_copy import without_copy
 from embedseg_napari.viewer.result_layers import followed_frame, is_shown, replace_pixels
 
 if TYPE_CHECKING:
@@ -70,8 +71,6 @@ class AnnotationLayers:
         """Of the labels, like the protection, while there are some."""
         self.usual_extent: Callable[[], float | None] = lambda: None
         """Pixels across the objects that are probably there; None where nothing is known of them."""
-        self.tried_out: Callable[[], Edit | None] = lambda: None
-        """What takes back an object that is in the labels only to be looked at; None where there is none."""
         self._latest: Annotation | None = None
         """What `annotation` returned last, of these labels."""
         self._is_changed = False
@@ -183,9 +182,9 @@ class AnnotationLayers:
         if self.labels is None:
             return None
         if self._is_changed or check or self._latest is None:
-            labels, regions, back = self.array().astype(np.int32, copy=True), self.regions, self.tried_out()
-            if back is not None:
-                labels[back.indices] = back.values
+            assert self.frame is not None
+            data = self.frame.result(without_copy(np.asarray(self.labels.data), self.labels.metadata))
+            labels, regions = data.astype(np.int32, copy=True), self.regions
             now = Annotation(labels, regions.mask(), self.accepted, regions.earlier)
             if not now.is_same(self._latest):
                 self._latest = now

@@ -14,7 +14,7 @@ from embedseg_napari.core.annotation.states import next_free_label
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.label.drawing.stroke_tool import Stroke, StrokeTool
-from embedseg_napari.viewer.layers import PREVIEW, RESULT
+from embedseg_napari.viewer.layers import PREVIEW, RESULT, cut_from
 from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_labels
 from embedseg_napari.viewer.widgets.boxes import Sentence
 from embedseg_napari.viewer.worker import report_error
@@ -164,13 +164,15 @@ class ClickBox(QWidget):
             self._say()
 
     def _show(self, pixels: Indices, value: int = 1) -> None:
-        frame, viewer = self.layers.frame, self.layers.viewer
+        frame, viewer, image = self.layers.frame, self.layers.viewer, self.layers.image
         assert frame is not None
+        assert image is not None
         first = [int(axis.min()) for axis in pixels]
         mask = np.zeros([int(axis.max()) - low + 1 for axis, low in zip(pixels, first, strict=True)], np.int32)
         mask[tuple(axis - low for axis, low in zip(pixels, first, strict=True))] = value
         self.shown = show_labels(
-            viewer, OBJECT, mask, frame=frame.at(first), into=self.shown, metadata={RESULT: PREVIEW},
+            viewer, OBJECT, mask, frame=frame.at(first), into=self.shown,
+            metadata={RESULT: PREVIEW} | cut_from(image, first),
             colormap={None: "transparent", 1: "#ffe14d"}, opacity=0.6, blending=THROUGH,
         )  # fmt: skip
 

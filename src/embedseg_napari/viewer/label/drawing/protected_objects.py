@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.annotation.states import object_ids
+from embedseg_napari.viewer.pending_copy import ACCEPTED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from napari.layers import Labels
     from numpy.typing import NDArray
-
-ACCEPTED = "embedseg-accepted"
-"""Key in a layer's metadata: ids that were accepted."""
 
 
 class ProtectedObjects:

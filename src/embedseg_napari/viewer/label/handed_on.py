@@ -1,0 +1,136 @@
+"""Annotations that outlive what kept them: their panel was closed, or the folder of their session is gone."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_warning
+
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.session.folder import STATE
+from embedseg_napari.viewer.label.autosave import count_all, open_autosaves, open_session
+from embedseg_napari.viewer.layers import ANNOTATION
+from embedseg_napari.viewer.widgets.boxes import short
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from embedseg_napari.viewer.label.autosave import Autosave
+
+SESSION = "embedseg-session"
+"""Key in the metadata of annotation layers whose panel was closed: folder of the session, name of their image in it."""
+
+
+@atexit.register
+def save_all() -> None:
+    """Write what is not written yet: Python may end before Qt says a word, for instance at the end of a script."""
+    for autosave in tuple(open_autosaves):
+        # A session that was deleted when all was in it stays deleted.
+        if not (autosave.is_behind and _leave_lost(autosave)):
+            autosave.save_now()
+
+
+def hand_on(autosave: Autosave) -> None:
+    """Save and close the session; its annotation layers tell the panel that is opened next which it is."""
+    if not begin_anew(autosave):
+        autosave.save_now()
+    session = autosave.session
+    for layer in autosave.layers.viewer.layers:
+        name = autosave.names.get(layer.metadata.get(ANNOTATION, ""), "")
+        if session is not None and autosave.holds(name):
+            layer.metadata[SESSION] = str(session.folder), name
+    autosave.end()
+
+
+def take_up(autosave: Autosave) -> Path | None:
+    """Go on with the session of the annotation layers that a closed panel has left in the viewer.
+
+    Where its folder is gone they begin another one.
+
+    Returns
+    -------
+    Path or None
+        Model of its last round.
+
+    Raises
+    ------
+    DataError
+        If it cannot be opened or read.
+    """
+    marks = {one: one.metadata[SESSION] for one in autosave.layers.viewer.layers if SESSION in one.metadata}
+    if not marks:
+        return None
+    there = [place for place, _ in marks.values() if _is_there(place)]
+    folder = there[-1] if there else None
+    session = None if folder is None else open_session(Path(folder))
+    if session is not None:
+        autosave.use(session, count_all(session))
+    keys = set()
+    for layer, (place, name) in marks.items():
+        del layer.metadata[SESSION]
+        if session is None:
+            keys.add(layer.metadata[ANNOTATION])
+        elif place == folder:
+            autosave.names[layer.metadata[ANNOTATION]] = name
+    _look_at_all(autosave, keys | autosave.names.keys())
+    if session is not None:
+        return session.latest_model()
+    show_warning(f"The folder of session {short(Path(place).name)} is gone; what is annotated begins another session.")
+    autosave.save_now()
+    return None
+
+
+def _is_there(folder: str) -> bool:
+    return os.path.isfile(Path(folder) / STATE)
+
+
+def begin_anew(autosave: Autosave) -> bool:
+    """Let all that is annotated in the viewer begin another session where the folder of the open one is gone.
+
+    Returns
+    -------
+    bool
+        False where that is not so, or nothing can be written; what is painted is then kept, and tried again.
+    """
+    lost = autosave.session
+    if lost is None or not _leave_lost(autosave):
+        return False
+    _look_at_all(autosave, autosave.names.keys())
+    before, now = short(lost.folder.name), autosave.session
+    if now is not None and now.is_begun:
+        name = short(now.folder.name)
+        show_warning(f"The folder of session {before} is gone; what is annotated is saved in {name} now.")
+    return True
+
+
+def _leave_lost(autosave: Autosave) -> bool:
+    """As :func:`begin_anew`, of the annotation in front and what could not be written."""
+    lost = autosave.session
+    if lost is None or not lost.is_lost:
+        return False
+    lost.close()
+    # A training may still have a round to write into the other.
+    autosave.use(autosave.new_session(lost.folder.name, but=lost.folder), {})
+    autosave.saved_revision = 0
+    return autosave.save_now()
+
+
+def _look_at_all(autosave: Autosave, keys: Collection[str]) -> None:
+    """Compare the session with what is in the viewer, which may have been painted on while it was not written to.
+
+    Each image, by its `unique_id`, comes to the front for a moment; what is new is saved when it is left.
+    """
+    layers, front = autosave.layers, autosave.layers.image
+    others = [one for one in layers.viewer.layers if str(one.unique_id) in keys and one != front]
+    for image in (*others, front):
+        # Of what cannot be read it was told.
+        with suppress(DataError):
+            layers.watch(image)
+            if autosave.session is not None and layers.labels is not None and autosave.is_kept():
+                known = autosave.session.load_annotation(autosave.name())
+                layers.compare_with(known)
+                autosave.saved_revision = known.revision

@@ -1,0 +1,137 @@
+"""Annotations whose panel was closed, or whose session was deleted while they were in the viewer."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+pytest.importorskip("pyqtgraph")
+
+from label_steps import PANEL, annotate, paint, stored
+from napari.utils.notifications import notification_manager
+
+from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.viewer.label.handed_on import SESSION, save_all
+
+pytestmark = pytest.mark.usefixtures("own_data")
+
+
+@pytest.fixture
+def panel(endless_panel):
+    return endless_panel
+
+
+def said(words):
+    return sum(words in record.message for record in notification_manager.records)
+
+
+@pytest.fixture
+def lost(panel, add_image):
+    """Folder of a session of two images that was deleted; what was painted since is in front."""
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    annotate(panel, add_image("two", shift=9))
+    paint(panel, 1)
+    assert panel.autosave.save_now()
+    folder = panel.autosave.session.folder
+    shutil.rmtree(folder)
+    paint(panel, 2, row=4)
+    notification_manager.records.clear()
+    return folder
+
+
+def test_what_is_annotated_begins_another_session_where_the_folder_is_gone(viewer, panel, lost):
+    panel.sessions.new.click()
+    assert said("is gone; what is annotated is saved in one_2 now") == 1
+    assert not said("put it back")
+    assert {"one annotation", "two annotation"} <= {layer.name for layer in viewer.layers}
+    paint(panel, 1, row=8)
+    panel.sessions.new.click()
+    assert panel.autosave.session is None
+    (folder,) = list_sessions(lost.parent)
+    assert stored(folder) == {"one": 2, "two": 4}
+
+
+def test_annotations_that_are_not_in_front_are_saved_as_well(viewer, panel, lost, add_image):
+    annotate(panel, add_image("three", shift=5))
+    panel.sessions.new.click()
+    folder = panel.autosave.session.folder
+    assert said(f"is saved in {folder.name} now") == 1
+    panel.sessions.new.click()
+    assert stored(folder) == {"one": 2, "two": 3}
+
+
+def test_nothing_is_lost_where_another_session_is_resumed(panel, lost, add_image):
+    panel.sessions.new.click()
+    panel.sessions.new.click()
+    (other,) = list_sessions(lost.parent)
+    annotate(panel, add_image("three", shift=5))
+    paint(panel, 1)
+    assert panel.autosave.save_now()
+    shutil.rmtree(panel.autosave.session.folder)
+    paint(panel, 1, row=4)
+    panel.sessions.resume_wanted.emit(other)
+    assert panel.autosave.session.folder == other
+    (third,) = (one for one in list_sessions(lost.parent) if one != other)
+    assert stored(third) == {"three": 2}
+
+
+def test_a_panel_that_is_closed_saves_what_was_in_a_folder_that_is_gone(viewer, panel, open_panel, lost):
+    viewer.window.remove_dock_widget(panel)
+    again = open_panel(PANEL)
+    assert not said("holds no session")
+    assert not said("put it back")
+    assert again.autosave.session.folder != lost
+    viewer.window.remove_dock_widget(again)
+    (folder,) = list_sessions(lost.parent)
+    assert stored(folder) == {"one": 2, "two": 3}
+
+
+def test_a_session_that_is_deleted_while_no_panel_is_open_is_missed_once(viewer, panel, open_panel, lost):
+    panel.sessions.new.click()
+    folder = panel.autosave.session.folder
+    viewer.window.remove_dock_widget(panel)
+    shutil.rmtree(folder)
+    again = open_panel(PANEL)
+    assert said("is gone; what is annotated begins another session") == 1
+    assert not any(SESSION in layer.metadata for layer in viewer.layers)
+    folder = again.autosave.session.folder
+    assert again.autosave.close()
+    assert stored(folder) == {"one": 2, "two": 3}
+
+
+def test_what_was_painted_last_is_saved_when_python_ends(panel, lost):
+    save_all()
+    (folder,) = list_sessions(lost.parent)
+    panel.autosave.end()
+    assert stored(folder) == {"two": 3}
+
+
+def test_what_was_deleted_when_all_was_saved_stays_deleted_when_python_ends(panel, add_image):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    assert panel.autosave.save_now()
+    folder = panel.autosave.session.folder
+    shutil.rmtree(folder)
+    save_all()
+    assert not list_sessions(folder.parent)
+
+
+def test_that_a_folder_is_gone_is_said_once_by_itself(panel, lost):
+    for _ in range(3):
+        panel.autosave.save_now(again=False)
+    assert said("put it back") == 1
+    # Whoever asks is told.
+    assert not panel.autosave.save_now()
+    assert said("put it back") == 2
+
+
+def test_a_session_that_was_offered_and_deleted_is_offered_no_longer(viewer, panel, lost):
+    panel.sessions.new.click()
+    panel.sessions.new.click()
+    panel.annotation.image.choose(viewer.layers["one"])
+    assert panel.sessions.found is not None
+    shutil.rmtree(panel.sessions.found)
+    panel.sessions.refresh()
+    assert panel.sessions.again.isHidden()
