@@ -274,19 +274,28 @@ def named_axes(labels: Any, ndim: int) -> str:
     return letters if is_named else ""
 
 
-def one_each_axes(labels: Labels) -> str:
+def one_each_axes(axis_labels: Any, name: str) -> str:
     """The axes of each plane of labels whose planes hold one object each; empty for all others.
+
+    Parameters
+    ----------
+    axis_labels : sequence of str, optional
+        Of a Labels layer.
+    name : str
+        What that is called in a sentence.
 
     Raises
     ------
     DataError
         If there are such planes in each frame.
     """
-    words = [str(word).strip().upper() for word in labels.axis_labels]
-    axes = named_axes(words[1:], labels.ndim - 1) if words[0] == ONE_EACH else ""
-    if ONE_EACH in words and axes not in ("YX", "ZYX"):
+    words = [str(word).strip().upper() for word in axis_labels or ()]
+    if ONE_EACH not in words:
+        return ""
+    axes = named_axes(words[1:], len(words) - 1) if words[0] == ONE_EACH else ""
+    if axes not in ("YX", "ZYX"):
         raise DataError(
-            f"{labels.name} has planes of one object each in every frame; open the masks of one frame by themselves."
+            f"{name} has planes of one object each in every frame; open the masks of one frame by themselves."
         )
     return axes
 

@@ -194,7 +194,11 @@ class MeasuredFiles(QWidget):
     def _export(self) -> None:
         layer = self._labels.layer()
         assert layer is not None
-        kinds = OUTLINED if one_each_axes(layer) else [kind for kind in FORMATS if kind != "mesh" or is_volume(layer)]
+        kinds = (
+            OUTLINED
+            if one_each_axes(layer.axis_labels, layer.name)
+            else [kind for kind in FORMATS if kind != "mesh" or is_volume(layer)]
+        )
         offered = [text for text, kind in EXPORTS.items() if kind in kinds]
         place = self._beside(layer, ".zip")
         path, text = QFileDialog.getSaveFileName(self, "Export objects", place, ";;".join(offered))

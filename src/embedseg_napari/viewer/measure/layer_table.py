@@ -83,7 +83,7 @@ def objects_of(labels: Labels, image: Image | None, layers: Iterable[Layer] = ()
     DataError
         If the axes of the two do not fit together.
     """
-    if one_each_axes(labels):
+    if one_each_axes(labels.axis_labels, labels.name):
         return _one_each(labels, image)
     origin = origin_of(labels)
     found = None if origin is None else origin.segmentation
@@ -103,7 +103,7 @@ def objects_of(labels: Labels, image: Image | None, layers: Iterable[Layer] = ()
 
 def _one_each(labels: Labels, image: Image | None) -> LayerObjects:
     """Planes of one object each as objects of the one image that they lie on."""
-    axes = one_each_axes(labels)
+    axes = one_each_axes(labels.axis_labels, labels.name)
     spacing, unit = pixel_size(labels.scale[1:], labels.units[1:], axes)
     known = LayerObjects(array_of(labels), axes, spacing, unit, layer_axes=f"{ONE_EACH}{axes}", has_one_each=True)
     if image is None:

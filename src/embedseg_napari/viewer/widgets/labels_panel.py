@@ -147,7 +147,7 @@ class LabelsPanel(DockPanel):
         try:
             picture_of(layer)
             if self.has_one_each:
-                one_each_axes(layer)
+                one_each_axes(layer.axis_labels, layer.name)
         except EmbedSegError as error:
             return str(error)
         return ""
@@ -181,7 +181,7 @@ class LabelsPanel(DockPanel):
         if layer is not None and self.asks_planes and origin_of(layer) is None and not self.problem_of(layer):
             with contextlib.suppress(EmbedSegError):
                 is_open = image is None or labelled_picture(image, layer).axes_guessed
-            is_open = is_open and not (self.has_one_each and one_each_axes(layer))
+            is_open = is_open and not (self.has_one_each and one_each_axes(layer.axis_labels, layer.name))
         self.question.ask_about(layer if is_open else None)
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
