@@ -61,6 +61,8 @@ FRAME_INTERVAL = "frame_interval"
 """Key in a layer's metadata: the seconds between its time points, as its file gives them."""
 OF_IMAGE = (SEGMENTED, FRAME_INTERVAL, AT_FRAME)
 """Keys in the metadata of a result that hold for what is made of it, too."""
+ONE_EACH = "N"
+"""Axis of labels whose planes hold one object each; no image has it."""
 WORDS = {
     **dict.fromkeys(("TIME", "FRAME", "FRAMES"), "T"),
     **dict.fromkeys(("CHANNEL", "CHANNELS"), "C"),
@@ -281,6 +283,32 @@ def named_axes(labels: Any, ndim: int) -> str:
     letters = "".join(WORDS.get(word, word) for word in words)
     is_named = len(letters) == len(words) == ndim == len(set(letters)) and {"Y", "X"} <= set(letters) <= set(KNOWN)
     return letters if is_named else ""
+
+
+def one_each_axes(axis_labels: Any, name: str) -> str:
+    """The axes of each plane of labels whose planes hold one object each; empty for all others.
+
+    Parameters
+    ----------
+    axis_labels : sequence of str, optional
+        Of a Labels layer.
+    name : str
+        What that is called in a sentence.
+
+    Raises
+    ------
+    DataError
+        If there are such planes in each frame.
+    """
+    words = [str(word).strip().upper() for word in axis_labels or ()]
+    if ONE_EACH not in words:
+        return ""
+    axes = named_axes(words[1:], len(words) - 1) if words[0] == ONE_EACH else ""
+    if axes not in ("YX", "ZYX"):
+        raise DataError(
+            f"{name} has planes of one object each in every frame; open the masks of one frame by themselves."
+        )
+    return axes
 
 
 def unknown_axis(layer: Image | Labels) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import embedseg_napari as es
 from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.viewer.files.annotations import get_reader
@@ -125,3 +127,16 @@ def test_labels_of_a_part_are_saved_on_their_image(name, viewer, tmp_path) -> No
     whole = np.zeros((5, 20, 30), int)
     whole[2:4, 7:16, 11:19] = part
     np.testing.assert_array_equal(es.import_labels(tmp_path / name, whole.shape, "TYX"), whole)
+
+
+def test_planes_of_one_object_each_are_saved_as_one_image(viewer, tmp_path) -> None:
+    planes = np.zeros((2, 20, 30), np.int32)
+    planes[0, 4:8], planes[1, :, 10:14] = 1, 2
+    place = {"scale": (1, 0.5, 0.5), "units": ("pixel", "um", "um"), "axis_labels": "nyx"}
+    layer = viewer.add_labels(planes, name="worms", **place)
+    layer.save(str(tmp_path / "a.json"), plugin=PLUGIN)
+    written = json.loads((tmp_path / "a.json").read_text())
+    assert len(written["images"]) == 1
+    assert sorted(one["area"] for one in written["annotations"]) == [80, 120]
+    with pytest.raises(DataError, match="share pixels"):
+        layer.save(str(tmp_path / "a.ome.zarr"), plugin=PLUGIN)

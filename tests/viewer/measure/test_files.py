@@ -1,4 +1,4 @@
-"""What the Measure panel writes of objects that cross."""
+"""What the Measure panel writes of objects that cross, and of planes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ import threading
 
 import numpy as np
 import pytest
+import tifffile
+from measure_steps import measure
 from qtpy.QtWidgets import QApplication
 
 from embedseg_napari.cli import main
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.inference.segmentation import Segmentation
+from embedseg_napari.viewer import provenance
+from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
 from embedseg_napari.viewer.layers import FOUND, RESULT, WHOLE_OF
 from embedseg_napari.viewer.measure import files
 
@@ -130,3 +136,109 @@ def test_a_single_plane_is_measured_by_its_command(viewer, open_panel, monkeypat
     assert ended.value.code in (0, None)
     (row,) = csv.DictReader((tmp_path / "frame.measured.csv").read_text().splitlines())
     assert (row["label"], float(row["area_um2"])) == ("3", 5 * 7 * 0.25)
+
+
+def test_objects_that_are_shown_whole_keep_what_a_model_knows_of_them(viewer, crossing, qtbot, tmp_path):
+    labels = viewer.layers["worms labels"]
+    found = Segmentation(labels.data.copy(), np.zeros((2, 2), np.float32), np.array([0.9, 0.8]), PredictionConfig())
+    provenance.remember(labels, found, tmp_path)
+    # What was changed by hand is not in the layers of whole objects.
+    labels.data[:3, 20:] = 2
+    labels.refresh()
+    export(crossing, qtbot, tmp_path / "a.geojson", "geojson")
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    known = {one["properties"]["label"]: one["properties"]["measurements"] for one in features}
+    assert {label: (one["score"], one["touching_neighbours"]) for label, one in known.items()} == {
+        1: (0.9, 1),
+        2: (0.8, 1),
+    }
+    # Without the labels that are cut, nothing says how many neighbours there are.
+    crossing.labels.choose(viewer.layers["worms whole objects 1"])
+    viewer.layers.remove(labels)
+    export(crossing, qtbot, tmp_path / "b.geojson", "geojson")
+    features = json.loads((tmp_path / "b.geojson").read_text())["features"]
+    assert all("touching_neighbours" not in one["properties"]["measurements"] for one in features)
+    assert [one["properties"]["measurements"]["area_um2"] for one in features] == [30.0, 20.0]
+
+
+def test_measuring_says_that_objects_are_cut_where_layers_show_them_whole(viewer, crossing, qtbot):
+    measure(crossing, qtbot)
+    assert "Export… writes them whole" in crossing.controls.status.text()
+    crossing.labels.choose(viewer.layers["worms whole objects 1"])
+    measure(crossing, qtbot)
+    assert "whole for" not in crossing.controls.status.text()
+
+
+@pytest.fixture
+def planes(viewer, open_panel, tmp_path):
+    """The panel, and a stack of planes of one object each, opened from a folder with the image of that."""
+    masks = np.zeros((3, 20, 30), np.uint8)
+    masks[0, 8:12], masks[1, :, 9:13], masks[2, 15:18, 20:25] = 1, 1, 1
+    for name, array in (("images", np.full((20, 30), 7, np.uint8)), ("masks", masks)):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "worms.tif", array, photometric="minisblack")
+    open_dataset_folder(viewer, tmp_path)
+    panel = open_panel("EmbedSeg: Measure")
+    panel.labels.choose(viewer.layers["worms masks"])
+    return panel
+
+
+@pytest.mark.parametrize("image", [None, "worms"])
+def test_planes_of_one_object_each_are_measured_and_exported_as_one_image(viewer, planes, qtbot, tmp_path, image):
+    assert planes.question.isHidden()
+    planes.image.choose(image and viewer.layers[image])
+    measure(planes, qtbot)
+    assert planes.table["label"].tolist() == [1, 2, 3]
+    assert planes.table["num_pixels"].tolist() == [120, 80, 15]
+    assert "frame" not in planes.table
+    assert planes.table.get("intensity_mean_0", np.array([7, 7, 7])).tolist() == [7, 7, 7]
+    # The slider goes to the plane of an object that is chosen in the plot.
+    planes.plot.selected.emit([1])
+    assert viewer.dims.current_step[0] == 1
+    assert planes.files.surfaces.isHidden()
+    export(planes, qtbot, tmp_path / "a.json", "coco")
+    written = json.loads((tmp_path / "a.json").read_text())
+    assert len(written["images"]) == 1
+    assert sorted(one["area"] for one in written["annotations"]) == [15, 80, 120]
+    export(planes, qtbot, tmp_path / "a.geojson", "geojson")
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    assert {one["properties"]["label"]: one["properties"]["measurements"]["num_pixels"] for one in features} == {
+        1: 120,
+        2: 80,
+        3: 15,
+    }
+    assert all("plane" not in one["geometry"] for one in features)
+
+
+def test_planes_of_one_object_each_have_no_command_and_no_format_of_one_number_a_pixel(planes, qtbot, tmp_path):
+    planes.files.write_objects(tmp_path / "a.ome.tif", "ome-tiff")
+    qtbot.waitUntil(lambda: "one number for each pixel" in planes.controls.status.text(), timeout=WAIT)
+    assert not (tmp_path / "a.ome.tif").exists()
+    planes.files.recipe.copy_command()
+    assert "planes of one object each" in planes.files.recipe.line.text()
+
+
+def test_nothing_is_written_before_it_is_known_what_the_planes_are(viewer, open_panel, qtbot, tmp_path):
+    masks = np.zeros((3, 20, 30), np.int32)
+    masks[0, 8:12], masks[1, :, 9:13], masks[2, 15:18, 20:25] = 1, 2, 3
+    labels = viewer.add_labels(masks, name="stack")
+    panel = open_panel("EmbedSeg: Measure")
+    assert "planes of stack" in panel.controls.status.text()
+    assert not panel.files.export.isEnabled()
+    assert not panel.files.surfaces.isEnabled()
+    panel.question.buttons["N"].click()
+    assert panel.question.isHidden()
+    assert panel.files.export.isEnabled()
+    export(panel, qtbot, tmp_path / "a.json", "coco")
+    assert len(json.loads((tmp_path / "a.json").read_text())["images"]) == 1
+    labels.axis_labels = ("t", "y", "x")
+    export(panel, qtbot, tmp_path / "b.json", "coco")
+    assert len(json.loads((tmp_path / "b.json").read_text())["images"]) == 3
+
+
+def test_planes_of_one_object_each_in_frames_are_refused(viewer, open_panel):
+    viewer.add_labels(np.ones((2, 3, 20, 30), np.int32), name="stack", axis_labels="tnyx")
+    panel = open_panel("EmbedSeg: Measure")
+    panel.labels.choose(viewer.layers["stack"])
+    assert "in every frame" in panel.controls.status.text()
+    assert not panel.files.export.isEnabled()

@@ -16,7 +16,15 @@ from embedseg_napari.core.exchange.export import export_labels, import_labels, i
 from embedseg_napari.core.exchange.imagej import has_rois
 from embedseg_napari.viewer.files.live import full_array
 from embedseg_napari.viewer.labelled_images import found_within
-from embedseg_napari.viewer.layers import first_along, is_users, named_axes, objects_alone, picture_of, pixel_size
+from embedseg_napari.viewer.layers import (
+    first_along,
+    is_users,
+    named_axes,
+    objects_alone,
+    one_each_axes,
+    picture_of,
+    pixel_size,
+)
 from embedseg_napari.viewer.result_layers import spatial_frame
 
 if TYPE_CHECKING:
@@ -93,8 +101,12 @@ def write_objects(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         If the file cannot be written, or the layer has no objects.
     """
     array = objects_alone(full_array(data), meta.get("metadata", {}))
-    axes = named_axes(meta.get("axis_labels"), array.ndim) or guess_axes(array.shape, min(array.ndim, 3))
-    spacing, unit = pixel_size(meta.get("scale", ()), meta.get("units"), axes) if "scale" in meta else (None, None)
+    one_each = one_each_axes(meta.get("axis_labels"), Path(path).name)
+    axes = one_each or named_axes(meta.get("axis_labels"), array.ndim) or guess_axes(array.shape, min(array.ndim, 3))
+    spacing, unit = None, None
+    if "scale" in meta:
+        scale, units = (tuple(() if meta.get(key) is None else meta[key])[-len(axes) :] for key in ("scale", "units"))
+        spacing, unit = pixel_size(scale, units, axes)
     if "C" in axes and array.shape[axes.index("C")] == 1:
         # Results for an image with channels between other axes keep a place for them.
         array, axes = first_along(array, axes.index("C")), result_axes(axes)
@@ -108,6 +120,7 @@ def write_objects(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
         axes,
         spacing=spacing,
         unit=unit,
+        planes=bool(one_each),
         within=within,
         overwrite=True,
         say=show_warning,

@@ -22,8 +22,16 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.viewer.files.writers import save_labels
 from embedseg_napari.viewer.labelled_images import file_beside
-from embedseg_napari.viewer.layers import axes_of_file, file_of, unchanged_file
-from embedseg_napari.viewer.measure.layer_table import as_it_is, is_volume, measure_layer, objects_of, whole_layers
+from embedseg_napari.viewer.layers import axes_of_file, file_of, one_each_axes, unchanged_file
+from embedseg_napari.viewer.measure.layer_table import (
+    as_it_is,
+    found_cut,
+    is_volume,
+    measure_layer,
+    measure_overlaid,
+    objects_of,
+    whole_layers,
+)
 from embedseg_napari.viewer.measure.surfaces import make_surfaces, show_surfaces
 from embedseg_napari.viewer.widgets.boxes import button
 from embedseg_napari.viewer.widgets.dock_tabs import leave_room
@@ -129,13 +137,13 @@ class MeasuredFiles(QWidget):
         """Take what was measured of a layer; None where that is gone."""
         self._measured, self._table = layer, table
 
-    def show_state(self, *, is_running: bool) -> None:
-        """Offer what can be done now."""
+    def show_state(self, *, is_running: bool, can_read: bool) -> None:
+        """Offer what can be done now: with labels that cannot be measured as they are, or not yet, nothing."""
         for one in (self.open_table, self.save_table):
             one.setEnabled(self._table is not None and not is_running)
         labels = self._labels.layer()
         for one in (self.export, self.surfaces):
-            one.setEnabled(labels is not None and not is_running and not self.is_busy)
+            one.setEnabled(labels is not None and can_read and not is_running and not self.is_busy)
         self.surfaces.setVisible(labels is not None and is_volume(labels))
 
     def _open_table(self) -> None:
@@ -186,7 +194,12 @@ class MeasuredFiles(QWidget):
     def _export(self) -> None:
         layer = self._labels.layer()
         assert layer is not None
-        offered = [text for text, kind in EXPORTS.items() if kind != "mesh" or is_volume(layer)]
+        kinds = (
+            OUTLINED
+            if one_each_axes(layer.axis_labels, layer.name)
+            else [kind for kind in FORMATS if kind != "mesh" or is_volume(layer)]
+        )
+        offered = [text for text, kind in EXPORTS.items() if kind in kinds]
         place = self._beside(layer, ".zip")
         path, text = QFileDialog.getSaveFileName(self, "Export objects", place, ";;".join(offered))
         if path:
@@ -212,6 +225,7 @@ class MeasuredFiles(QWidget):
         except EmbedSegError as error:
             self.failed.emit(error)
             return
+        found = found_cut(layer, self.viewer.layers) if is_whole else None
         may_replace = target == path and target.is_file()
         said: list[str] = []
         if layers:
@@ -222,13 +236,11 @@ class MeasuredFiles(QWidget):
             )
 
         def export(should_stop: Callable[[], bool]) -> Generator[PartMeasured, None, None]:
-            tables = []
-            for one in parts if has_measurements else ():
-                measured = yield from measure_layer(one, columns, should_stop)
-                tables.append(measured)
-            names = tables[0] if tables else ()
-            table = {name: np.concatenate([one[name] for one in tables]) for name in names}
-            first = parts[0]
+            first, table = parts[0], None
+            if has_measurements and is_whole:
+                table = yield from measure_overlaid(parts, found, columns, should_stop)
+            elif has_measurements:
+                table = yield from measure_layer(first, columns, should_stop)
             export_labels(
                 Overlaid(tuple(np.asarray(one.labels) for one in parts)) if is_whole else first.labels,
                 target,
@@ -236,7 +248,8 @@ class MeasuredFiles(QWidget):
                 first.axes,
                 spacing=first.spacing,
                 unit=first.unit,
-                table=table or None,
+                table=table,
+                planes=first.has_one_each,
                 within=first.within,
                 overwrite=may_replace,
                 say=said.append,
@@ -299,6 +312,8 @@ class MeasuredFiles(QWidget):
         if layer is None:
             raise DataError("Choose a Labels layer first.")
         objects = self._objects(layer, image)
+        if objects.has_one_each:
+            raise DataError(f"{layer.name} holds planes of one object each, which the command does not measure.")
         image_file = None if image is None else file_beside(image, layer)
         labels = self._saved(layer, image_file)
         words = ["embedseg", "measure", str(labels), "--output", str(labels.with_suffix(".measured.csv"))]

@@ -9,14 +9,24 @@ import numpy as np
 from napari.layers import Labels
 
 from embedseg_napari.core.axes import ordered, reorder, result_axes
+from embedseg_napari.core.clustering.crossing import in_groups, on_planes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.measure.measurements import measuring
+from embedseg_napari.core.evaluation.planes import require_planes
+from embedseg_napari.core.measure.measurements import measuring, with_columns
 from embedseg_napari.viewer.labelled_images import found_within, labelled_part, labels_picture, turned_labels
-from embedseg_napari.viewer.layers import WHOLE_OF, first_along, picture_of, pixel_size
+from embedseg_napari.viewer.layers import (
+    ONE_EACH,
+    WHOLE_OF,
+    array_of,
+    first_along,
+    one_each_axes,
+    picture_of,
+    pixel_size,
+)
 from embedseg_napari.viewer.provenance import origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from napari.layers import Image, Layer
     from numpy.typing import NDArray
@@ -27,6 +37,9 @@ if TYPE_CHECKING:
 
 STALE = ("frame", "size", "centroid_z", "centroid_y", "centroid_x")
 """Columns of a segmentation's own table that the measured ones take the place of."""
+
+OF_MODEL = ("score", "margin_px", "touching_neighbours")
+"""Columns that objects have as a segmentation found them, all of them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,8 @@ class LayerObjects:
     """Axes of the layer, where it has others of one pixel."""
     within: Within | None = None
     """Where the labels lie in the image that they were found in: frames and places are counted there."""
+    has_one_each: bool = False
+    """Whether the labels are planes of one object each, along a first axis that `axes` leave out."""
 
     def first(self, letter: str) -> int:
         """The first frame or pixel of the layer there, along an axis."""
@@ -68,6 +83,8 @@ def objects_of(labels: Labels, image: Image | None, layers: Iterable[Layer] = ()
     DataError
         If the axes of the two do not fit together.
     """
+    if one_each_axes(labels.axis_labels, labels.name):
+        return _one_each(labels, image)
     origin = origin_of(labels)
     found = None if origin is None else origin.segmentation
     within = found_within(labels, layers if image is None else [image])
@@ -82,6 +99,19 @@ def objects_of(labels: Labels, image: Image | None, layers: Iterable[Layer] = ()
     if spacing is None and labels.ndim == len(axes):
         spacing, unit = pixel_size(labels.scale, labels.units, axes)
     return _flat(LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found, within=within))
+
+
+def _one_each(labels: Labels, image: Image | None) -> LayerObjects:
+    """Planes of one object each as objects of the one image that they lie on."""
+    axes = one_each_axes(labels.axis_labels, labels.name)
+    spacing, unit = pixel_size(labels.scale[1:], labels.units[1:], axes)
+    known = LayerObjects(array_of(labels), axes, spacing, unit, layer_axes=f"{ONE_EACH}{axes}", has_one_each=True)
+    if image is None:
+        return known
+    picture = picture_of(image, len(axes))
+    if picture.spacing is not None:
+        spacing, unit = picture.spacing, picture.unit
+    return replace(known, spacing=spacing, unit=unit, image=picture.array, image_axes=picture.axes)
 
 
 def _flat(objects: LayerObjects) -> LayerObjects:
@@ -116,6 +146,13 @@ def whole_layers(labels: Labels, layers: Iterable[Layer]) -> list[Labels]:
     return [one for one in layers if isinstance(one, Labels) and one.metadata.get(WHOLE_OF) == own]
 
 
+def found_cut(whole: Labels, layers: Iterable[Layer]) -> Segmentation | None:
+    """What found the objects that a layer shows whole, or cut beside such layers, if the cut labels are still there."""
+    own = whole.metadata.get(WHOLE_OF, str(whole.unique_id))
+    origin = next((origin_of(one) for one in layers if str(one.unique_id) == own and isinstance(one, Labels)), None)
+    return None if origin is None else origin.segmentation
+
+
 def is_volume(labels: Labels) -> bool:
     """Whether the objects of a layer have surfaces."""
     try:
@@ -130,6 +167,12 @@ def measure_layer(
     objects: LayerObjects, columns: tuple[str, ...], should_stop: Callable[[], bool]
 ) -> Generator[PartMeasured, None, Table]:
     """Measure the objects; scores and margins are there if they are what a model found."""
+    if objects.has_one_each:
+        planes = np.asarray(objects.labels)
+        require_planes(planes, "The labels")
+        groups = in_groups(on_planes(planes), planes.shape[1:], should_stop) or [np.zeros(planes.shape[1:], np.int32)]
+        parts = [replace(objects, labels=group, has_one_each=False) for group in groups]
+        return (yield from measure_overlaid(parts, None, columns, should_stop))
     labels: Any = objects.labels
     axes = objects.axes
     found = objects.segmentation
@@ -151,6 +194,38 @@ def measure_layer(
             should_stop=should_stop,
         )
     )
+
+
+def measure_overlaid(
+    parts: Sequence[LayerObjects],
+    found: Segmentation | None,
+    columns: tuple[str, ...],
+    should_stop: Callable[[], bool],
+) -> Generator[PartMeasured, None, Table]:
+    """Measure objects that lie over each other, each in one of several label images.
+
+    Neighbours are those in the labels that cut them, and scores and margins those of what a model found, if that is
+    known: a label image of some of the objects knows nothing of the others.
+    """
+    tables = []
+    for one in parts:
+        measured = yield from measure_layer(one, columns, should_stop)
+        tables.append(measured)
+    table = {name: np.concatenate([one[name] for one in tables]) for name in tables[0]}
+    order = np.argsort(table["label"], kind="stable")
+    table = {name: values[order] for name, values in table.items()}
+    if len(parts) > 1 or found is not None:
+        table.pop("touching_neighbours")
+    if found is None:
+        return table
+    known = yield from measuring(found, should_stop=should_stop)
+    _, rows, own = np.intersect1d(table["label"], known["label"], return_indices=True)
+    of_model: Table = {}
+    for name in OF_MODEL:
+        if name in known:
+            of_model[name] = np.full(len(table["label"]), np.nan)
+            of_model[name][rows] = known[name][own]
+    return with_columns(table, of_model)
 
 
 def one_row_each(table: Table, frame: int) -> NDArray[np.intp]:

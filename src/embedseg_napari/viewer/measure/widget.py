@@ -12,9 +12,15 @@ from embedseg_napari.core.measure.measurements import brightness_words, without_
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to, to_pixel
-from embedseg_napari.viewer.layers import SURFACES_OF, named_axes
+from embedseg_napari.viewer.layers import ONE_EACH, SURFACES_OF, WHOLE_OF, named_axes
 from embedseg_napari.viewer.measure.files import MeasuredFiles
-from embedseg_napari.viewer.measure.layer_table import give_features, measure_layer, objects_of, one_row_each
+from embedseg_napari.viewer.measure.layer_table import (
+    give_features,
+    measure_layer,
+    objects_of,
+    one_row_each,
+    whole_layers,
+)
 from embedseg_napari.viewer.measure.object_colors import ObjectColors
 from embedseg_napari.viewer.measure.pixel_size import PixelSizeBox
 from embedseg_napari.viewer.measure.plot import MeasurePlot
@@ -41,6 +47,8 @@ class MeasureWidget(LabelsPanel):
     viewer : napari viewer
         Whose layers are measured.
     """
+
+    has_one_each = True
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(
@@ -169,6 +177,8 @@ class MeasureWidget(LabelsPanel):
         unit = "" if any(name.endswith(("_um", "_um2", "_um3")) for name in table) else ", in pixels"
         n_unknown = without_brightness(table)
         words = f" {brightness_words(n_unknown)}" if n_unknown else ""
+        if WHOLE_OF not in layer.metadata and whole_layers(layer, self.viewer.layers):
+            words += " Objects are cut where they cross; Export… writes them whole for Fiji, QuPath and COCO."
         self.controls.say(f"{short(layer.name)}: {count(n, 'object')}, {count(len(table), 'column')}{unit}.{words}")
         self._list_columns(table)
         self._draw()
@@ -266,7 +276,9 @@ class MeasureWidget(LabelsPanel):
         self._is_ours = False
         places: list[tuple[int, int]] = []
         for letter in self._letters():
-            if letter not in self._objects.axes:
+            if letter == ONE_EACH:
+                places.append((int(self.table["label"][row]) - 1, int(self.table["label"][row])))
+            elif letter not in self._objects.axes:
                 # Of one pixel.
                 places.append((0, 1))
             elif letter == "T":
@@ -340,7 +352,7 @@ class MeasureWidget(LabelsPanel):
         problem = self._problem()
         self.controls.run_button.setEnabled(not problem and not is_running)
         self.results.setVisible(self.table is not None)
-        self.files.show_state(is_running=is_running)
+        self.files.show_state(is_running=is_running, can_read=not problem)
         self._say_problem(problem)
 
     def release(self) -> None:
