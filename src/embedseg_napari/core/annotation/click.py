@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from embedseg_napari.core.annotation.clicked_shape import piece, shape_at
 from embedseg_napari.core.annotation.states import BACKGROUND, is_object, object_ids
+from embedseg_napari.core.data.medoid import middle_pixel
 from embedseg_napari.core.data.statistics import object_sizes
 from embedseg_napari.core.errors import AnnotationError
 
@@ -217,8 +218,7 @@ def maps_serve(around: Surroundings, objects: Sequence[Indices]) -> bool:
     """
     ious: list[tuple[float, float]] = []
     for pixels in reversed(objects):
-        places = np.stack(pixels, axis=1)
-        inner = tuple(int(i) for i in places[((places - places.mean(0)) ** 2).sum(1).argmin()])
+        inner = middle_pixel(pixels)
         if not around.is_served(inner):
             continue
         part, by_maps = _by_maps(around, inner)

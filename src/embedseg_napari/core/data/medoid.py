@@ -61,6 +61,20 @@ def medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[in
     return tuple(int(v) for v in center)
 
 
+def middle_pixel(pixels: Sequence[np.ndarray], spacing: Sequence[float] | float = 1.0) -> tuple[int, ...]:
+    """The pixel of an object nearest to its centre of mass, which itself may lie beside it.
+
+    Parameters
+    ----------
+    pixels : sequence of ndarray
+        Indices of at least one pixel, one array per axis.
+    spacing : sequence of float or float
+        Physical size of a pixel per axis.
+    """
+    at = np.stack(pixels, axis=1)
+    return tuple(at[(((at - at.mean(0)) * spacing) ** 2).sum(1).argmin()].tolist())
+
+
 def pixel_size(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:
     """Size of a pixel per axis; 1 each where it is not known."""
     if spacing is None:
