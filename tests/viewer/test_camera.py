@@ -129,6 +129,24 @@ def test_what_was_seen_whole_is_fitted_again_and_what_is_whole_stays(viewer, cam
     assert camera.zoom == pytest.approx(fitted)
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_an_object_is_on_the_canvas_in_each_view_of_a_volume(viewer, canvas_known, order):
+    volume, center = viewer.add_image(np.zeros((30, 400, 100))), np.array((20, 350, 90))
+    viewer.dims.order = order
+    viewer.reset_view()
+    camera = viewer.scene.camera
+    for zoom in (4, 40):
+        camera.zoom = zoom
+        half = np.asarray(viewer.canvas.size) / camera.zoom / 2
+        go_to(viewer, volume, center, center - 5, center + 5)
+        shown = center[list(order[1:])]
+        seen = tuple(camera.center)
+        assert np.all(np.abs(np.subtract(seen[-2:], shown)) < half)
+        leave_no_gap(viewer, volume)
+        assert tuple(camera.center) == pytest.approx(seen)
+        assert tuple(viewer.dims.point)[order[0]] == center[order[0]]
+
+
 @pytest.fixture
 def pyramid(viewer):
     """Three levels in chunks, as a store has them."""

@@ -87,3 +87,36 @@ def test_regions_lie_on_an_image_whose_voxels_were_measured_since(layer_viewer):
     assert tuple(layers.regions.layer.scale) == (3, 0.5, 0.5)
     assert layers.frame.spacing() == (3, 0.5, 0.5)
     np.testing.assert_array_equal(layers.regions.mask(), mask)
+
+
+def volume_regions(viewer):
+    """The regions of a volume of 12 x 14 x 16 pixels, ready to be drawn."""
+    layers = AnnotationLayers(viewer)
+    layers.watch(viewer.add_image(np.zeros((12, 14, 16), np.float32), name="cells", scale=(2.0, 0.3, 0.3)))
+    layers.make()
+    layers.regions.draw()
+    return layers.regions
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_rectangle_counts_for_the_plane_it_is_drawn_on_in_each_view(layer_viewer, axis):
+    regions = volume_regions(layer_viewer)
+    regions.layer.add_rectangles(np.insert([(2, 3), (2, 12), (9, 12), (9, 3)], axis, 5, axis=1).astype(float))
+    expected = np.zeros(regions.shape, bool)
+    expected[tuple(np.insert([slice(2, 10), slice(3, 13)], axis, 5))] = True
+    np.testing.assert_array_equal(regions.mask(), expected)
+    assert regions.count() == 1
+    labels = np.zeros(regions.shape, np.int32)
+    assert regions.is_one_empty(labels)
+    labels[expected] = 1
+    assert not regions.is_one_empty(labels)
+    regions.show(regions.mask())
+    np.testing.assert_array_equal(regions.mask(), expected)
+
+
+def test_what_lies_on_no_plane_of_the_image_is_not_counted(layer_viewer):
+    regions = volume_regions(layer_viewer)
+    regions.layer.add_polygons(np.array([(2, 2, 2), (2, 9, 9), (8, 9, 2), (8, 2, 9)], float))
+    regions.layer.add_rectangles(np.array([(20, 2, 2), (20, 9, 2), (20, 9, 9), (20, 2, 9)], float))
+    assert regions.count() == 0
+    assert regions.mask() is None

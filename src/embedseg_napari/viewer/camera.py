@@ -170,11 +170,12 @@ def go_to(
 
 def _within(viewer: Viewer, layer: Layer, aim: np.ndarray) -> np.ndarray:
     """The centre of the canvas nearest to a place of a layer that shows no more of what is beyond it than it must."""
-    canvas = _canvas(viewer)
-    if canvas is None or len(aim) != 2:
+    canvas, offset = _canvas(viewer), viewer.dims.ndim - layer.ndim
+    own = [axis - offset for axis in viewer.dims.displayed]
+    if canvas is None or len(own) != 2 or min(own) < 0:
         return aim
     half = np.asarray(canvas.size, float) / _camera(viewer).zoom / 2
-    low, high = _bounds(viewer, layer)[:, -2:]
+    low, high = _bounds(viewer, layer)[:, own]
     return np.where(
         2 * half < high - low, np.clip(aim, low + half, np.maximum(high - half, low + half)), (low + high) / 2
     )
@@ -190,8 +191,7 @@ def leave_3d(viewer: Viewer) -> None:
 def leave_no_gap(viewer: Viewer, layer: Layer) -> None:
     """Move the camera, at the zoom it has, so that it shows no more of what is beyond a layer than it must."""
     camera = _camera(viewer)
-    offset, shown = viewer.dims.ndim - layer.ndim, viewer.dims.displayed
-    if viewer.dims.ndisplay == 2 and min(shown) >= offset:
+    if viewer.dims.ndisplay == 2:
         camera.center = (0.0, *_within(viewer, layer, np.asarray(camera.center, float)[-2:]))
 
 

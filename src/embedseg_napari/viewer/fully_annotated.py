@@ -54,7 +54,7 @@ def drawn_regions(layer: Shapes, axes: str) -> list[NDArray[np.float64]]:
     for corners, kind in zip(layer.data, layer.shape_type, strict=True):
         if kind in ("rectangle", "polygon") and len(corners) >= 3:
             points = np.asarray(corners, float)[:, keep]
-            if kind == "polygon" or np.ptp(points[:, -2:], axis=0).max() >= LEAST_SIDE:
+            if kind == "polygon" or np.ptp(points, axis=0).max() >= LEAST_SIDE:
                 regions.append(points)
     return regions
 
@@ -77,6 +77,11 @@ def shapes_mask(layer: Shapes, axes: str, shape: tuple[int, ...]) -> NDArray[np.
     return mask
 
 
+def n_regions(layer: Shapes, axes: str, shape: tuple[int, ...]) -> int:
+    """Number of regions with pixels of an image; parameters as for :func:`shapes_mask`."""
+    return sum(bool(inside.any()) for _, inside in _masks(layer, axes, shape))
+
+
 def is_one_empty(layer: Shapes, axes: str, labels: NDArray[np.int32]) -> bool:
     """Whether a region has pixels of the image, and none of an object that the labels ((Z,) Y, X) show."""
     masks = _masks(layer, axes, labels.shape)
@@ -84,13 +89,18 @@ def is_one_empty(layer: Shapes, axes: str, labels: NDArray[np.int32]) -> bool:
 
 
 def _masks(layer: Shapes, axes: str, shape: tuple[int, ...]) -> Iterator[tuple[Any, NDArray[np.bool_]]]:
-    """Index of the plane that each region is drawn on, and its mask (Y, X) there."""
+    """Index of the plane that each region is drawn on, across any axis of a volume, and its mask there."""
     for points in drawn_regions(layer, axes):
-        plane = round(float(points[:, 0].mean()))
         if len(shape) == 2:
             yield ..., region_mask(shape, [points])
-        elif np.ptp(points[:, 0]) < 1 and 0 <= plane < shape[0]:
-            yield plane, region_mask(shape[1:], [points[:, 1:]])
+            continue
+        flat = np.flatnonzero(np.ptp(points, axis=0) < 1)
+        if len(flat):
+            axis = int(flat[0])
+            plane = round(float(points[:, axis].mean()))
+            if 0 <= plane < shape[axis]:
+                sides = [n for a, n in enumerate(shape) if a != axis]
+                yield (*(slice(None),) * axis, plane), region_mask(sides, [np.delete(points, axis, axis=1)])
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:

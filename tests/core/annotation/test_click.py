@@ -182,4 +182,8 @@ def test_what_is_painted_on_one_plane_is_taken_to_be_as_deep_as_wide() -> None:
     assert sizes_of([plane], (2.0, 1.0, 1.0)).mean == (4.0, 8.0, 8.0)
     assert sizes_of([plane]).mean == (8.0, 8.0, 8.0)
     assert sizes_of([whole], (2.0, 1.0, 1.0)).mean == (3.0, 8.0, 8.0)
+    upright = tuple(np.array(axis) for axis in np.nonzero(np.ones((4, 1, 16))))
+    assert sizes_of([upright], (4.0, 1.0, 1.0)).mean == (4.0, 16.0, 16.0)
+    assert sizes_of([upright[::-1]]).mean == (16.0, 8.0, 4.0)
+    assert sizes_of([tuple(np.array(axis) for axis in np.nonzero(np.ones((4, 1, 1))))]).mean == (4.0, 1.0, 1.0)
     assert not sizes_of([]).mean

@@ -143,6 +143,41 @@ def test_split_goes_through_along_the_axis_that_is_not_displayed(axis):
     assert (columns == columns[0]).all()
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_split_of_an_object_on_separate_planes_makes_one_object_of_each_side(axis):
+    labels = np.zeros((10, 14, 14), np.int32)
+    labels[[2, 5, 8], 2:12, 2:12] = 1
+    # On the last plane the stroke meets none of it.
+    labels[8, :, 5:] = 0
+    stroke = stroke_pixels(labels.shape, [(5, 0, 5), (5, 13, 6)])
+    order = np.roll(range(3), axis)
+    turned, stroke = labels.transpose(order), tuple(stroke[a] for a in order)
+    for through in (None, list(order).index(0)):
+        out = changed(split(turned, stroke, through), turned).transpose(np.argsort(order))
+        np.testing.assert_array_equal(out != 0, labels != 0)
+        assert object_ids(out).tolist() == [1, 2]
+        for plane in (2, 5):
+            assert len(np.unique(out[plane, 2:12, 2:5])) == len(np.unique(out[plane, 2:12, 7:12])) == 1
+            assert out[plane, 5, 3] != out[plane, 5, 10]
+        assert np.unique(out[[2, 5, 8], 2:12, 2:5]).tolist() == [out[5, 5, 3]]
+
+
+def test_a_stroke_that_divides_an_object_on_no_plane_is_refused():
+    labels = np.zeros((10, 14, 14), np.int32)
+    labels[[2, 5, 8], 2:12, 2:12] = 1
+    with pytest.raises(AnnotationError, match="draw across the whole object"):
+        split(labels, stroke_pixels(labels.shape, [(5, 0, 6), (5, 7, 6)]))
+
+
+def test_what_a_cut_separates_of_a_connected_object_stays_apart():
+    labels = np.zeros((10, 14, 14), np.int32)
+    labels[[2, 8], 2:12, 2:12] = 1
+    labels[2:9, 2:12, 2:4] = 1
+    out = changed(split(labels, stroke_pixels(labels.shape, [(2, 0, 6), (2, 13, 6)])), labels)
+    assert object_ids(out).tolist() == [1, 2, 3]
+    assert out[2, 5, 10] != out[8, 5, 10]
+
+
 def test_split_into_three():
     labels = two_squares()
     stroke = stroke_pixels(labels.shape, [(4, 6), (16, 6), (16, 9), (4, 9)])

@@ -8,8 +8,8 @@ from scipy import ndimage
 
 from embedseg_napari.core.data import survey as surveys
 from embedseg_napari.core.data.objects import measure_objects
-from embedseg_napari.core.data.sparse import open_in_z
 from embedseg_napari.core.data.survey import survey_labels
+from embedseg_napari.core.data.unknown import open_objects
 from embedseg_napari.core.errors import DataError
 
 
@@ -60,13 +60,32 @@ def test_objects_cut_off_in_z_are_those_of_the_whole_also_if_objects_are_hidden(
     unknown[5:9] = True
     found = survey_labels(InMemory(labels, unknown), "medoid", None, "labels")
     known = np.where(unknown, 0, labels)
-    np.testing.assert_array_equal(found.open_in_z(), open_in_z(known, unknown))
+    np.testing.assert_array_equal(found.open_objects()[0], open_objects(known, unknown)[0])
     hidden = found.table.ids[::4]
     unknown |= np.isin(labels, hidden)
     left = found.without(hidden)
-    np.testing.assert_array_equal(left.open_in_z(), open_in_z(np.where(unknown, 0, labels), unknown))
+    np.testing.assert_array_equal(left.open_objects()[0], open_objects(np.where(unknown, 0, labels), unknown)[0])
     assert left.n_unknown == unknown.sum()
     assert len(left.table.ids) == len(found.table.ids) - len(hidden)
+
+
+@pytest.mark.parametrize("is_rim_known", [True, False])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_objects_on_single_planes_are_those_of_the_whole_also_at_borders_of_blocks(axis, is_rim_known):
+    whole = np.zeros((24, 24, 24), np.int32)
+    for number, corner in enumerate(np.ndindex(2, 2, 2), 1):
+        whole[tuple(slice(12 * a + 2, 12 * a + 10) for a in corner)] = number
+    for plane in range(2, 10):
+        unknown = np.ones(whole.shape, bool)
+        np.moveaxis(unknown, axis, 0)[[plane, plane + 12]] = False
+        if not is_rim_known:
+            unknown |= whole == 0
+        known = np.where(unknown, 0, whole)
+        found = survey_labels(InMemory(known, unknown), "medoid", None, "labels")
+        wanted = open_objects(known, unknown)
+        assert wanted[axis].tolist() == list(range(1, 9))
+        for one, other in zip(found.open_objects(), wanted, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_no_object_is_no_fault():

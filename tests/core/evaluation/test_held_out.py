@@ -40,13 +40,15 @@ def test_spilling_into_the_unknown_counts_against_it():
     assert score.mean_iou == pytest.approx(100 / 1800)
 
 
-def test_an_object_on_one_plane_is_compared_on_that_plane():
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_object_on_one_plane_is_compared_on_that_plane(axis):
     labels = np.zeros((9, 12, 12), np.int32)
     labels[4, 2:8, 2:8] = 1
     ignore = np.ones(labels.shape, bool)
     ignore[4] = False
     deep = np.zeros_like(labels)
     deep[2:7, 2:8, 2:8] = 5
+    labels, ignore, deep = (np.moveaxis(one, 0, axis) for one in (labels, ignore, deep))
     sparse = Example("a", np.zeros((1, *labels.shape)), labels, ignore)
     assert held_out_score(deep, sparse, [1]).mean_iou == 1
     dense = Example("a", sparse.image, labels)

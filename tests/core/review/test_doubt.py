@@ -163,7 +163,8 @@ def test_foreground_without_an_object_is_missed(depth):
     inside[one.pixels] = True
     assert inside[labels == 6].mean() > 0.8
     assert not inside[labels != 6].any()
-    assert np.abs(np.array(one.center) - np.mean(missed, axis=1)).max() < 0.5
+    assert np.abs(np.array(one.center) - np.mean(missed, axis=1)).max() <= 0.5
+    assert inside[tuple(map(int, one.center))]
     assert inside[one.box].sum() == inside.sum()
 
 

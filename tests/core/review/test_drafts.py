@@ -75,6 +75,17 @@ def test_what_a_model_sees_otherwise_is_doubtful() -> None:
     assert np.all(labels[missed.pixels] == 4)
 
 
+@pytest.mark.parametrize("as_model", [False, True])
+def test_an_object_is_looked_at_where_it_is(as_model: bool) -> None:
+    labels = np.zeros((9, 20, 20), np.int32)
+    labels[[2, 6], 3:8, 3:8] = 1
+    # Bent: its middle is empty.
+    labels[4, 10:18, 2] = labels[4, 17, 2:18] = 2
+    drawn, found = (np.zeros_like(labels), labels) if as_model else (labels, None)
+    doubts = draft_queue(drawn, np.zeros_like(labels), found).doubts
+    assert sorted(int(labels[tuple(map(int, doubt.center))]) for doubt in doubts) == [1, 2]
+
+
 def test_accepting_all_leaves_annotated_objects_and_numbers_the_others_anew() -> None:
     labels = squares()
     annotation = np.where(labels == 1, 12, 0)

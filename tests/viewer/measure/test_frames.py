@@ -117,6 +117,15 @@ def test_objects_in_a_single_plane_are_gone_to(panel, viewer, qtbot, monkeypatch
     assert gone == [[0, 11, 22]]
 
 
+def test_an_object_painted_on_a_few_planes_is_gone_to_on_one_of_them(panel, viewer, qtbot) -> None:
+    objects = np.zeros((9, 30, 30), np.uint8)
+    objects[[2, 6], 10:13, 20:25] = 1
+    viewer.add_labels(objects, name="cells", axis_labels=("z", "y", "x"), scale=(2, 1, 1))
+    measure(panel, qtbot)
+    panel._take_selection([0])
+    assert viewer.dims.point[0] in (4, 12)
+
+
 def test_planes_are_not_asked_about_where_their_image_says_it(panel, viewer) -> None:
     viewer.add_image(np.zeros((4, 12, 12)), name="movie", axis_labels=("t", "y", "x"))
     viewer.add_labels(np.ones((4, 12, 12), int), name="cells")

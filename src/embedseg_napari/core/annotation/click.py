@@ -10,7 +10,9 @@ from scipy import ndimage
 
 from embedseg_napari.core.annotation.clicked_shape import piece, shape_at
 from embedseg_napari.core.annotation.states import BACKGROUND, is_object, object_ids
+from embedseg_napari.core.data.medoid import middle_pixel
 from embedseg_napari.core.data.statistics import object_sizes
+from embedseg_napari.core.data.unknown import width_along
 from embedseg_napari.core.errors import AnnotationError
 
 if TYPE_CHECKING:
@@ -183,7 +185,7 @@ def latest_objects(labels: np.ndarray, n: int = MOST_SEEN) -> list[Indices]:
 
 
 def sizes_of(objects: Sequence[Indices], spacing: Sequence[float] | None = None) -> ObjectSizes:
-    """Measure annotated objects; what is painted on one plane of a volume is taken to be as deep as wide.
+    """Measure annotated objects; what is painted on one plane of a volume is taken to be as thick as wide.
 
     Parameters
     ----------
@@ -195,11 +197,14 @@ def sizes_of(objects: Sequence[Indices], spacing: Sequence[float] | None = None)
     extents = np.array([[np.ptp(axis) + 1.0 for axis in pixels] for pixels in objects])
     sizes = np.array([len(pixels[0]) for pixels in objects], float)
     if len(objects) and extents.shape[1] == 3:
-        is_flat, width = extents[:, 0] == 1, np.sqrt(extents[:, 1] * extents[:, 2])
-        depth = width * (1.0 if spacing is None else spacing[-1] / spacing[0])
-        extents[is_flat, 0] = np.maximum(1.0, depth[is_flat])
-        # A ball is two thirds of the cylinder around it.
-        sizes[is_flat] *= np.maximum(1.0, depth[is_flat] * 2 / 3)
+        is_one = extents == 1
+        for axis in range(3):
+            # Along y and x only where nothing else is flat: a line in a plane is thin.
+            is_flat = is_one[:, axis] & ((axis == 0) | (is_one.sum(1) == 1))
+            depth = np.maximum(1.0, width_along(extents[is_flat], axis, spacing))
+            extents[is_flat, axis] = depth
+            # A ball is two thirds of the cylinder around it.
+            sizes[is_flat] *= np.maximum(1.0, depth * 2 / 3)
     return object_sizes(extents, sizes)
 
 
@@ -217,8 +222,7 @@ def maps_serve(around: Surroundings, objects: Sequence[Indices]) -> bool:
     """
     ious: list[tuple[float, float]] = []
     for pixels in reversed(objects):
-        places = np.stack(pixels, axis=1)
-        inner = tuple(int(i) for i in places[((places - places.mean(0)) ** 2).sum(1).argmin()])
+        inner = middle_pixel(pixels)
         if not around.is_served(inner):
             continue
         part, by_maps = _by_maps(around, inner)

@@ -195,7 +195,7 @@ def split(labels: np.ndarray, stroke: Indices, through: int | None = None) -> Ed
     """Cut the object that a stroke covers most along the stroke.
 
     The largest part keeps its id, the others get new ones; pixels of the stroke go to the nearest part, so that no gap
-    remains.
+    remains. Of an object that is painted on separate planes, what lies on one side of the stroke is one part.
 
     Parameters
     ----------
@@ -220,21 +220,23 @@ def split(labels: np.ndarray, stroke: Indices, through: int | None = None) -> Ed
     object_id = int(ids[covered.argmax()])
     box = _box(np.nonzero(labels == object_id), labels.shape, 1)
     inside = labels[box] == object_id
+    crossing, through = _cut(stroke, box, inside.shape, through)
     # Face neighbours only: a line of diagonal steps then divides.
-    pieces, n = ndimage.label(inside & ~_cut(stroke, box, inside.shape, through))
+    pieces, n = ndimage.label(inside & ~crossing)
     cut = inside & (pieces == 0)
     sizes = np.bincount(pieces.ravel(), minlength=n + 1)
     beside = ndimage.binary_dilation(cut, ndimage.generate_binary_structure(cut.ndim, cut.ndim))
     is_part = np.bincount(pieces[beside], minlength=n + 1).astype(bool) & (sizes > CRUMB)
     is_part[0] = False
-    parts = np.flatnonzero(is_part)
+    same = np.arange(n + 1) if through is None else _same_side(inside, crossing, pieces, sizes, through)
+    parts = np.unique(same[is_part])
     if len(parts) < 2:
         raise AnnotationError("The stroke does not divide the object; draw across the whole object.")
     # The stroke, crumbs beside it and pieces it does not reach go with what is nearest.
-    parts = parts[np.argsort(-sizes[parts], kind="stable")]
+    parts = parts[np.argsort(-np.bincount(same, sizes)[parts], kind="stable")]
     number = np.zeros(n + 1, np.int64)
     number[parts] = [object_id, *free_labels(labels, len(parts) - 1)]
-    values = number[pieces]
+    values = number[same][pieces]
     nearest = ndimage.distance_transform_edt(values == 0, return_distances=False, return_indices=True)
     values = values[tuple(nearest)]
     changed = np.nonzero(inside & (values != object_id))
@@ -321,16 +323,49 @@ def _gaps(labels: np.ndarray, stroke: Indices, touched: np.ndarray) -> Indices:
     return tuple(axis + side.start for axis, side in zip(found, box, strict=True))
 
 
-def _cut(stroke: Indices, box: tuple[slice, ...], shape: tuple[int, ...], through: int | None) -> NDArray[np.bool_]:
-    """Where a stroke cuts inside a box; in 3D it goes through all planes of the box along one axis."""
+def _cut(
+    stroke: Indices, box: tuple[slice, ...], shape: tuple[int, ...], through: int | None
+) -> tuple[NDArray[np.bool_], int | None]:
+    """Where a stroke cuts inside a box; in 3D it goes through all planes along one axis, which is returned with it."""
     cut = np.zeros(shape, bool)
     at = [np.asarray(axis) - side.start for axis, side in zip(stroke, box, strict=True)]
-    if len(shape) == 3:
-        if through is None:
-            through = next((axis for axis in range(3) if len(np.unique(at[axis])) == 1), 0)
+    if len(shape) != 3:
+        through = None
+    elif through is None:
+        through = next((axis for axis in range(3) if len(np.unique(at[axis])) == 1), 0)
+    if through is not None:
         at[through] = np.zeros_like(at[through])
     is_in = np.all([(axis >= 0) & (axis < n) for axis, n in zip(at, shape, strict=True)], axis=0)
     cut[tuple(axis[is_in] for axis in at)] = True
-    if through is not None and len(shape) == 3:
+    if through is not None:
         cut |= cut.any(through, keepdims=True)
-    return cut
+    return cut, through
+
+
+def _same_side(
+    inside: NDArray[np.bool_],
+    crossing: NDArray[np.bool_],
+    pieces: NDArray[np.int32],
+    sizes: NDArray[np.int64],
+    through: int,
+) -> NDArray[np.int64]:
+    """For each piece that a cut leaves of an object, the piece that it is one with.
+
+    Seen along the axis of the cut, pieces on one side of it are one where they hung together on no plane before. What
+    the cut itself has separated stays apart.
+    """
+    same = np.arange(len(sizes))
+    before, n_before = ndimage.label(inside)
+    if n_before > 1:
+        sides, _ = ndimage.label(inside.any(through) & ~crossing.any(through))
+        side, whole = np.zeros_like(same), np.zeros_like(same)
+        side[pieces] = np.expand_dims(sides, through)
+        whole[pieces] = before
+        first: dict[int, int] = {}
+        known: set[tuple[int, int]] = set()
+        for piece in np.argsort(-sizes[1:], kind="stable") + 1:
+            place = int(side[piece]), int(whole[piece])
+            if place not in known:
+                known.add(place)
+                same[piece] = first.setdefault(place[0], int(piece))
+    return same

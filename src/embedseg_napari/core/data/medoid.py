@@ -12,7 +12,7 @@ from embedseg_napari.core.settings import positive_numbers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 CenterKind = Literal["medoid", "approximate-medoid", "centroid"]
 
@@ -59,6 +59,20 @@ def medoid(mask: np.ndarray, spacing: Sequence[float] | None = None) -> tuple[in
         raise DataError("An empty mask has no centre; give a mask with at least one pixel.")
     center = centers_of(at, np.zeros(1, np.int64), "medoid", pixel_size(spacing, len(at)))[0]
     return tuple(int(v) for v in center)
+
+
+def middle_pixel(pixels: Sequence[np.ndarray], spacing: ArrayLike = 1.0) -> tuple[int, ...]:
+    """The pixel of an object nearest to its centre of mass, which itself may lie beside it.
+
+    Parameters
+    ----------
+    pixels : sequence of ndarray
+        Indices of at least one pixel, one array per axis.
+    spacing : array
+        Physical size of a pixel, per axis or the same for all.
+    """
+    at = np.stack(pixels, axis=1)
+    return tuple(at[(((at - at.mean(0)) * np.asarray(spacing)) ** 2).sum(1).argmin()].tolist())
 
 
 def pixel_size(spacing: Sequence[float] | None, ndim: int) -> tuple[float, ...]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.data.example import Example
-    from embedseg_napari.core.data.objects import MeasuredObjects
 
 SPARSE = 0.9
 """Images of which a smaller part of the pixels is known count as sparsely labelled."""
@@ -65,81 +64,6 @@ def known_background(example: Example, instances: np.ndarray) -> NDArray[np.bool
 def known_planes(ignore: np.ndarray | None, depth: int) -> NDArray[np.int64]:
     """Indices of the planes of a volume of which something is known; in 2D of all lines."""
     return np.arange(depth) if ignore is None or ignore.ndim == 2 else np.flatnonzero(~ignore.reshape(depth, -1).all(1))
-
-
-def open_in_z(instances: np.ndarray, ignore: np.ndarray | None, *, planes: bool = False) -> NDArray[np.int64]:
-    """Ids (planes: index + 1) of the objects of a volume that unknown voxels cut off above or below.
-
-    Of an object's voxels that end it downwards, or upwards, more than half have an unknown voxel as their neighbour:
-    the object may well go on there. An object that ends at the border of the volume is as deep as it seems.
-
-    Parameters
-    ----------
-    instances : ndarray, shape (Z, Y, X) or (K, Z, Y, X)
-        As :func:`known_instances` gives them; in 2D no object is open.
-    ignore : ndarray of bool, shape (Z, Y, X), optional
-        Unknown voxels.
-    planes : bool
-        Whether the first axis of `instances` counts planes of one object each.
-    """
-    found: set[int] = set()
-    if ignore is None or ignore.ndim != 3:
-        return np.zeros(0, np.int64)
-    for index, layer in enumerate(instances if planes else instances[None]):
-        for inner, outer, unknown in (
-            (layer[1:], layer[:-1], ignore[:-1]),
-            (layer[:-1], layer[1:], ignore[1:]),
-        ):
-            ends = (inner != 0) & (inner != outer)
-            ids, which = np.unique(inner[ends], return_inverse=True)
-            hidden = np.bincount(which, unknown[ends], len(ids)) * 2 > np.bincount(which, minlength=len(ids))
-            if planes:
-                found |= {index + 1} if hidden.any() else set()
-            else:
-                found |= set(ids[hidden].tolist())
-    return np.array(sorted(found), np.int64)
-
-
-def object_extents(
-    table: MeasuredObjects, open_ids: np.ndarray, spacing: Sequence[float] | None, depth: int
-) -> NDArray[np.float64]:
-    """Extent (max - min + 1) of every object, (n, ndim) pixels; those open in z are at least as deep as wide.
-
-    Parameters
-    ----------
-    table : MeasuredObjects
-        Of the known pixels.
-    open_ids : ndarray
-        From :func:`open_in_z`.
-    spacing : sequence of float, optional
-        Physical size of a voxel (z, y, x); cubes without it.
-    depth : int
-        Planes of the volume; no object is taken to be deeper.
-    """
-    extents = (table.upper - table.lower).astype(float)
-    rows = np.isin(table.ids, open_ids)
-    if rows.any():
-        flat = 1.0 if spacing is None else spacing[-1] / spacing[0]
-        width = np.sqrt(extents[rows, -2] * extents[rows, -1])
-        extents[rows, 0] = np.minimum(np.maximum(extents[rows, 0], width * flat), depth)
-    return extents
-
-
-def with_middle_planes(table: MeasuredObjects, instances: np.ndarray, open_ids: np.ndarray) -> MeasuredObjects:
-    """The table with the centres of open objects at the mean z of their known voxels.
-
-    An object labelled on its first and its last plane has its medoid on one of the two; its middle lies between them.
-    """
-    if len(open_ids) == 0:
-        return table
-    centers = table.centers.copy()
-    for row in np.flatnonzero(np.isin(table.ids, open_ids)):
-        box = tuple(slice(a, b) for a, b in zip(table.lower[row], table.upper[row], strict=True))
-        label = int(table.ids[row])
-        inside = instances[label - 1][box] if instances.ndim > len(box) else instances[box] == label
-        per_plane = inside.reshape(len(inside), -1).sum(1)
-        centers[row, 0] = table.lower[row, 0] + (np.arange(len(inside)) * per_plane).sum() / per_plane.sum()
-    return dataclasses.replace(table, centers=centers)
 
 
 def n_unknown(example: Example) -> int:

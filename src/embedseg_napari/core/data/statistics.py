@@ -10,17 +10,17 @@ import numpy as np
 
 from embedseg_napari.core.config import ObjectSizes
 from embedseg_napari.core.data.objects import measure_objects
-from embedseg_napari.core.data.sparse import known_background, known_instances, object_extents, open_in_z
+from embedseg_napari.core.data.sparse import known_background, known_instances
 from embedseg_napari.core.data.stored import StoredExample
+from embedseg_napari.core.data.unknown import all_open, object_extents, open_objects
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.objects import MeasuredObjects
+    from embedseg_napari.core.data.unknown import OpenIds
 
 MANY = 200
 """Objects of which the smallest 2 % are enough to be left out."""
@@ -44,7 +44,7 @@ class DatasetStatistics:
     spacing: tuple[float, ...] | None
     """Physical pixel size of the first image that has one, (z, y, x)."""
     n_open: int
-    """Objects of volumes that unknown voxels cut off above or below; they are taken to be as deep as wide."""
+    """Objects of volumes that unknown voxels cut off; they are taken to be as long there as they are wide."""
 
 
 def measure(examples: Sequence[Example]) -> DatasetStatistics:
@@ -67,13 +67,13 @@ def measure(examples: Sequence[Example]) -> DatasetStatistics:
     for example in examples:
         if isinstance(example, StoredExample):
             known = example.known
-            table, cut_off = known.table, known.open_in_z()
+            table, cut_off = known.table, known.open_objects()
             n_foreground, n_background = int(table.sizes.sum()), known.n_background
         else:
             table, cut_off, n_foreground, n_background = _measured(example)
-        extents.append(object_extents(table, cut_off, example.spacing, example.image.shape[1]))
+        extents.append(object_extents(table, cut_off, example.spacing, example.image.shape[1:]))
         sizes.append(table.sizes)
-        n_open += len(cut_off)
+        n_open += len(all_open(cut_off))
         foreground += n_foreground
         background += n_background
     extent, size = np.concatenate(extents), np.concatenate(sizes)
@@ -91,12 +91,12 @@ def measure(examples: Sequence[Example]) -> DatasetStatistics:
     )
 
 
-def _measured(example: Example) -> tuple[MeasuredObjects, NDArray[np.int64], int, int]:
-    """Objects of an image in memory, those cut off in z, and pixels of foreground and of background."""
+def _measured(example: Example) -> tuple[MeasuredObjects, OpenIds, int, int]:
+    """Objects of an image in memory, those cut off, and pixels of foreground and of background."""
     instances = known_instances(example)
     # Any centre will do here, and the centroid is the quickest.
     table = measure_objects(instances, "centroid", planes=example.is_planes)
-    cut_off = open_in_z(instances, example.ignore, planes=example.is_planes)
+    cut_off = open_objects(instances, example.ignore, planes=example.is_planes)
     foreground = int(np.count_nonzero(instances.any(0) if example.is_planes else instances))
     return table, cut_off, foreground, int(np.count_nonzero(known_background(example, instances)))
 

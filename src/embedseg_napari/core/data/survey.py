@@ -14,6 +14,7 @@ import numpy as np
 
 from embedseg_napari.core.data.masks import require_kept_ids
 from embedseg_napari.core.data.objects import MeasuredObjects, measure_pixels, sorted_pixels
+from embedseg_napari.core.data.unknown import CLOSED, OpenIds, open_ids
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.region import Part
 
@@ -35,7 +36,7 @@ RECENT = 4
 NAME = "objects-{}.safetensors"
 OBJECTS = NAME.format("*")
 """Names of files that surveys are kept in."""
-VERSION = 1
+VERSION = 2
 COLUMNS = {"ids": 1, "centers": 2, "lower": 2, "upper": 2, "sizes": 1}
 """Numbers of the table of objects, and their axes."""
 
@@ -65,8 +66,8 @@ class Survey:
     """Pixels known to be background."""
     n_unknown: int
     contacts: NDArray[np.int64]
-    """(k, 4) of volumes: where objects end downwards (0) or upwards (1), their id, what is there (an id, 0 for
-    background, -1 for unknown voxels), and on how many voxels."""
+    """(k, 4) of volumes: side on which objects end (as in `unknown.open_ids`), their id, what is there (an id, 0
+    for background, -1 for unknown voxels), and on how many voxels."""
 
     def without(self, hidden: NDArray[np.int64]) -> Survey:
         """The same with these objects taken as unknown."""
@@ -80,17 +81,13 @@ class Survey:
             self, table=table, n_unknown=self.n_unknown + int(self.table.sizes[gone].sum()), contacts=contacts
         )
 
-    def open_in_z(self) -> NDArray[np.int64]:
-        """Ids of the objects of a volume that unknown voxels cut off; as :func:`core.data.sparse.open_in_z`."""
-        found: set[int] = set()
+    def open_objects(self) -> OpenIds:
+        """Objects of a volume that unknown voxels cut off; as `unknown.open_objects`."""
         if self.n_unknown == 0:
-            return np.zeros(0, np.int64)
-        for side in (0, 1):
-            rows = self.contacts[self.contacts[:, 0] == side]
-            ids, which = np.unique(rows[:, 1], return_inverse=True)
-            hidden = np.bincount(which, np.where(rows[:, 2] == UNKNOWN, rows[:, 3], 0), len(ids))
-            found |= set(ids[2 * hidden > np.bincount(which, rows[:, 3], len(ids))].tolist())
-        return np.array(sorted(found), np.int64)
+            return CLOSED
+        ends = self.contacts.copy()
+        ends[:, 2] = np.where(ends[:, 2] == UNKNOWN, ends[:, 3], 0)
+        return open_ids(ends, self.table.ids, self.table.sizes)
 
 
 def survey_labels(
@@ -228,7 +225,7 @@ def _in_several(tables: Sequence[MeasuredObjects]) -> NDArray[np.int64]:
 def _contacts(
     labels: Labels, part: Part, known: np.ndarray, unknown: NDArray[np.bool_] | None
 ) -> list[NDArray[np.int64]]:
-    """Where objects of a part end in z, and at what."""
+    """Where objects of a part end, and at what."""
     seen, hidden, first = known, unknown, 0
     low, high = part.start[0], part.stop[0]
     if low > 0 or high < labels.shape[0]:
@@ -238,15 +235,18 @@ def _contacts(
     around = seen.astype(np.int64)
     if hidden is not None:
         around[hidden] = UNKNOWN
-    inside = slice(first, first + high - low)
     out = []
-    for side, step in ((0, -1), (1, 1)):
-        here = np.arange(inside.start, inside.stop)
-        here = here[(here + step >= 0) & (here + step < len(around))]
-        inner, outer = around[here], around[here + step]
+    for axis, up in itertools.product(range(3), (0, 1)):
+        step = 2 * up - 1
+        start, stop = (first, first + high - low) if axis == 0 else (0, around.shape[axis])
+        start, stop = max(start, -min(step, 0)), min(stop, around.shape[axis] - max(step, 0))
+        # Beyond the part nothing is read but in z: what lies on a plane at its border has ends on the other side.
+        moved = np.moveaxis(around if axis == 0 else around[first : first + high - low], axis, 0)
+        inner, outer = moved[start:stop], moved[start + step : stop + step]
         ends = (inner > 0) & (inner != outer)
-        out.append(np.stack([np.full(int(ends.sum()), side), inner[ends], outer[ends], np.ones(int(ends.sum()))], 1))
-    return [_summed([one.astype(np.int64) for one in out])]
+        n = int(ends.sum())
+        out.append(np.stack([np.full(n, 2 * axis + up), inner[ends], outer[ends], np.ones(n, np.int64)], 1))
+    return [_summed(out)]
 
 
 def _summed(contacts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedseg_napari.core.data.sparse import known_instances, open_in_z
+from embedseg_napari.core.data.sparse import known_instances
+from embedseg_napari.core.data.unknown import open_objects
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.matching import overlaps
 
@@ -61,7 +62,7 @@ def held_out_ious(labels_pred: np.ndarray, example: Example, ids: Sequence[int] 
     """Largest IoU of each object with any prediction; see :func:`held_out_score`.
 
     A held-out object was labelled as a whole, so what a prediction covers beyond it counts against it, be it known as
-    background or not. Of an object that unknown voxels cut off above or below, only its labelled planes are compared.
+    background or not. Of an object that unknown voxels cut off, only the planes on which it is labelled are compared.
     """
     if labels_pred.shape != example.image.shape[1:]:
         raise DataError(
@@ -69,13 +70,17 @@ def held_out_ious(labels_pred: np.ndarray, example: Example, ids: Sequence[int] 
             "prediction of the same image."
         )
     known = known_instances(example)
-    cut_off = set(open_in_z(known, example.ignore, planes=example.is_planes).tolist())
+    open_along = open_objects(known, example.ignore, planes=example.is_planes)
     out = np.zeros(len(ids))
     for row, label in enumerate(np.asarray(ids, np.int64).tolist()):
         inside = known[label - 1] if example.is_planes else known == label
         if not inside.any():
             raise DataError(f"{example.name}: there is no object {label} that could be scored.")
-        kept = np.flatnonzero(inside.reshape(len(inside), -1).any(1)) if label in cut_off else slice(None)
-        found = overlaps(inside[kept].astype(np.uint8), labels_pred[kept], planes=False)
+        predicted = labels_pred
+        for axis, cut_off in enumerate(open_along):
+            if label in cut_off:
+                kept = np.flatnonzero(np.moveaxis(inside, axis, 0).reshape(inside.shape[axis], -1).any(1))
+                inside, predicted = inside.take(kept, axis), predicted.take(kept, axis)
+        found = overlaps(inside.astype(np.uint8), predicted, planes=False)
         out[row] = found.iou.max(initial=0.0)
     return out

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import ndimage
 
 from embedseg_napari.core.clustering.clustering import cluster_by
+from embedseg_napari.core.data.medoid import middle_pixel
 from embedseg_napari.core.evaluation.matching import overlaps
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.review.contested import contested_shares
@@ -66,7 +67,8 @@ class Doubt:
     ``"missed"``: its mean seediness.
     """
     center: tuple[float, ...]
-    """Pixels (z, y, x), within the box: an object cut by the border may have its own centre outside the image."""
+    """Pixels (z, y, x), within the box: an object cut by the border may have its own centre outside the image. Of what
+    no network found, its pixel nearest to the middle."""
     box: tuple[slice, ...]
     """Bounding box, axes (z, y, x)."""
     kind: Literal["object", "missed"] = "object"
@@ -167,7 +169,7 @@ def rank_drafts(labels: np.ndarray, predicted: np.ndarray | None, annotation: np
         own = labels[box] == row + 1
         pieces, _ = ndimage.label(own, np.ones((3,) * own.ndim))
         terms["pieces"][row] = 1 - np.bincount(pieces.ravel())[1:].max() / sizes[row]
-        centers[row] = np.argwhere(own).mean(0) + [side.start for side in box]
+        centers[row] = np.add(middle_pixel(np.nonzero(own)), [side.start for side in box])
     if predicted is not None:
         found = overlaps(labels, predicted, planes=False)
         best = np.zeros(n)
@@ -199,7 +201,7 @@ def _not_drawn(predicted: np.ndarray, is_drawn: NDArray[np.bool_]) -> list[Doubt
         box = boxes[row]
         local = np.nonzero((predicted[box] == row + 1) & ~is_drawn[box])
         pixels = tuple(axis + side.start for axis, side in zip(local, box, strict=True))
-        center = tuple(float(axis.mean()) for axis in pixels)
+        center = tuple(map(float, middle_pixel(pixels)))
         found.append(Doubt(0, NOTHING, {"missed": 1.0}, center, box, "missed", pixels))
     return found
 
@@ -303,7 +305,7 @@ def _missed(segmentation: Segmentation, usual: float, annotation: np.ndarray | N
         box = boxes[row]
         local = np.nonzero(pieces[box] == row + 1)
         pixels = tuple(axis + side.start for axis, side in zip(local, box, strict=True))
-        center = tuple(float(axis.mean()) for axis in pixels)
+        center = tuple(map(float, middle_pixel(pixels)))
         reasons = {"missed": float(seediness[row])}
         found.append(Doubt(0, float(scores[row]), reasons, center, box, "missed", pixels))
     return found

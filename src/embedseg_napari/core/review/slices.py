@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import read_part
+from embedseg_napari.core.data.medoid import middle_pixel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ def object_slices(image: Any, axes: str, pixels: Indices, spacing: Sequence[floa
         Pixel size (z, y, x).
     """
     at, step = np.stack(pixels, axis=1), np.asarray(spacing, float)
-    middle = at[(((at - at.mean(0)) * step) ** 2).sum(1).argmin()]
+    middle = middle_pixel(pixels, step)
     low, high = at.min(0), at.max(0) + 1
     shape = [image.shape[axes.index(letter)] for letter in "ZYX"]
     around = np.maximum(np.ceil(AROUND * ((high - low) * step).max() / step), LEAST_AROUND).astype(int)

@@ -250,8 +250,8 @@ class Trainer:
             yield Message(note)
         if plan.statistics.n_open:
             yield Message(
-                f"{plan.statistics.n_open} of {plan.statistics.n_objects} objects are cut off by unknown voxels above "
-                "or below; they are taken to be as deep as wide, by the size of the voxels."
+                f"{plan.statistics.n_open} of {plan.statistics.n_objects} objects are cut off by unknown voxels; "
+                "they are taken to be as long there as they are wide, by the size of the voxels."
             )
         if warning := reach_warning(plan):
             yield Message(warning, "warning")

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QFormLayout, QVBoxLayout, QWidget
 
+from embedseg_napari.core.data.medoid import middle_pixel
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.measure.measurements import brightness_words, without_brightness
 from embedseg_napari.core.measure.outlined import FURTHER
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to, to_pixel
-from embedseg_napari.viewer.layers import ONE_EACH, SURFACES_OF, WHOLE_OF, named_axes
+from embedseg_napari.viewer.layers import ONE_EACH, SURFACES_OF, WHOLE_OF, array_of, named_axes
 from embedseg_napari.viewer.measure.files import MeasuredFiles
 from embedseg_napari.viewer.measure.layer_table import (
     give_features,
@@ -290,7 +291,13 @@ class MeasureWidget(LabelsPanel):
                 places.append((first, end))
         if len(places) == self.measured.ndim:
             low, high = np.transpose(places)
-            go_to(self.viewer, self.measured, (low + high - 1) / 2, low, high)
+            middle, array = (low + high - 1) / 2, array_of(self.measured)
+            # What is painted lies in memory, and maybe on a few planes; nothing is read for a click.
+            if isinstance(array, np.ndarray):
+                inside = np.nonzero(array[tuple(map(slice, low, high))] == self.measured.selected_label)
+                if len(inside[0]):
+                    middle = low + middle_pixel(inside)
+            go_to(self.viewer, self.measured, middle, low, high)
 
     def _take_label(self, event: Any = None) -> None:
         """Mark in the plot the object that was chosen in the image."""

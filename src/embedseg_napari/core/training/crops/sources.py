@@ -11,13 +11,8 @@ import torch
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.objects import measure_objects, update_objects
 from embedseg_napari.core.data.resizing import resize_image, scaled_shape, with_labels_resized
-from embedseg_napari.core.data.sparse import (
-    known_background,
-    known_instances,
-    object_extents,
-    open_in_z,
-    with_middle_planes,
-)
+from embedseg_napari.core.data.sparse import known_background, known_instances
+from embedseg_napari.core.data.unknown import object_extents, open_objects, with_middle_planes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +53,7 @@ class Source:
     objects: MeasuredObjects
     """Those of the known pixels, with the centres that pixels are to point to."""
     extents: NDArray[np.float64]
-    """(n, ndim) pixels; of objects cut off above or below as deep as they are taken to be."""
+    """(n, ndim) pixels; of objects that unknown voxels cut off as long as they are taken to be."""
     spacing: tuple[float, ...] | None
     background: NDArray[np.int64]
     """Flat indices of background that crops around objects do not show."""
@@ -160,7 +155,7 @@ def load_source(
     else:
         table = measure_objects(known, config.center, example.spacing, planes=is_planes)
         n_changed = len(table.ids)
-    cut_off = open_in_z(known, example.ignore, planes=is_planes)
+    cut_off = open_objects(known, example.ignore, planes=is_planes)
     objects = with_middle_planes(table, known, cut_off)
     layers = known
     if planes and not is_planes:
@@ -183,7 +178,7 @@ def load_source(
         ignore=None if ignore is None else torch.from_numpy(np.ascontiguousarray(ignore)).to(device),
         table=table,
         objects=objects,
-        extents=object_extents(table, cut_off, example.spacing, example.image.shape[1]),
+        extents=object_extents(table, cut_off, example.spacing, example.image.shape[1:]),
         spacing=example.spacing,
         background=_far_background(example, known, objects, crop_size),
         places=places,

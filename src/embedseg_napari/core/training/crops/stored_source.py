@@ -11,10 +11,10 @@ import torch
 
 from embedseg_napari.core.data.normalization import Prepared
 from embedseg_napari.core.data.resizing import resized_part, scaled_shape
-from embedseg_napari.core.data.sparse import object_extents
 from embedseg_napari.core.data.spoiled_pixels import mend
 from embedseg_napari.core.data.stored import ResizedLabels, StoredPixels
 from embedseg_napari.core.data.survey import blocks
+from embedseg_napari.core.data.unknown import all_open, object_extents, set_middle
 from embedseg_napari.core.files.region import Part
 from embedseg_napari.core.large.whole_image import measure_whole
 from embedseg_napari.core.training.crops.sources import Source, SourcePart, thinning
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.objects import MeasuredObjects
     from embedseg_napari.core.data.stored import StoredExample
     from embedseg_napari.core.data.survey import Labels
+    from embedseg_napari.core.data.unknown import OpenIds
 
     Wanted = Callable[[Part, np.ndarray, NDArray[np.bool_] | None], NDArray[np.bool_]]
 
@@ -125,7 +126,7 @@ def open_source(
     shape = own if scale == 1 else scaled_shape(own, scale)
     labels: Labels = example.instances if shape == own else ResizedLabels(example.instances, shape)
     survey = example.surveyed(config.center, shape)
-    table, cut_off = survey.table, survey.open_in_z()
+    table, cut_off = survey.table, survey.open_objects()
     objects = _with_middle_planes(table, labels, cut_off)
     places = background = np.zeros(0, np.int64)
     if example.has_unknown:
@@ -137,7 +138,7 @@ def open_source(
         shape=shape,
         has_unknown=example.has_unknown,
         objects=objects,
-        extents=object_extents(table, cut_off, example.spacing, shape[0]),
+        extents=object_extents(table, cut_off, example.spacing, shape),
         spacing=example.spacing,
         background=background,
         places=places,
@@ -149,13 +150,13 @@ def open_source(
     )
 
 
-def _with_middle_planes(table: MeasuredObjects, labels: Labels, open_ids: NDArray[np.int64]) -> MeasuredObjects:
-    """As `core.data.sparse.with_middle_planes`, object by object from the disk."""
+def _with_middle_planes(table: MeasuredObjects, labels: Labels, open_along: OpenIds) -> MeasuredObjects:
+    """As `core.data.unknown.with_middle_planes`, object by object from the disk."""
     centers = table.centers.copy()
-    for row in np.flatnonzero(np.isin(table.ids, open_ids)):
+    for row in np.flatnonzero(np.isin(table.ids, all_open(open_along))):
         known, _ = labels.read(Part(tuple(table.lower[row].tolist()), tuple(table.upper[row].tolist())))
-        per_plane = (known == table.ids[row]).reshape(len(known), -1).sum(1)
-        centers[row, 0] = table.lower[row, 0] + (np.arange(len(known)) * per_plane).sum() / per_plane.sum()
+        label = table.ids[row]
+        set_middle(centers[row], known == label, table.lower[row], [label in ids for ids in open_along])
     return replace(table, centers=centers)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from embedseg_napari.viewer.fully_annotated import drawn_regions, is_one_empty, outlines, shapes_mask
+from embedseg_napari.viewer.fully_annotated import is_one_empty, n_regions, outlines, shapes_mask
 from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, RESULT
 from embedseg_napari.viewer.result_layers import is_shown
 
@@ -129,9 +129,9 @@ class RegionLayer:
         return str(layer.mode).startswith("add_")
 
     def count(self) -> int:
-        """Number of regions that are drawn; single clicks do not count."""
+        """Number of regions that hold pixels; single clicks do not count."""
         frame = self.frame
-        return 0 if self.layer is None or frame is None else len(drawn_regions(self.layer, frame.axes))
+        return 0 if self.layer is None or frame is None else n_regions(self.layer, frame.axes, self.shape)
 
     def is_one_empty(self, labels: NDArray[np.int32]) -> bool:
         """Whether a region says that nothing is there; labels ((Z,) Y, X) show the objects."""
