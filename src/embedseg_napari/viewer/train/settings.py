@@ -51,6 +51,8 @@ class TrainingSettings(QWidget):
         self._asked: Path | None = None
         self.is_start_chosen = False
         """Whether a person, or the training before, says what to start from."""
+        self._is_new_wanted = False
+        """Whether a person chose a new network."""
         self.fits: Callable[[Path], bool] = lambda path: True
         """Whether images like those that are chosen can be learned from a model; others are not offered."""
         self.device = device_box()
@@ -119,6 +121,7 @@ class TrainingSettings(QWidget):
 
     def _on_start(self, index: int) -> None:
         self.is_start_chosen = True
+        self._is_new_wanted = index == 0
         self.why.hide()
         if index < len(self.paths):
             self.changed.emit()
@@ -138,6 +141,7 @@ class TrainingSettings(QWidget):
             # Also one that does not fit: the panel says why.
             self.list_models()
         self._show_start(path, why)
+        self._is_new_wanted = False
         self.changed.emit()
 
     def suggest_start(self, path: Path | None, why: str) -> None:
@@ -150,6 +154,11 @@ class TrainingSettings(QWidget):
         self.start.setCurrentIndex(self.paths.index(path) if path in self.paths else 0)
         self.why.setText(f"Chosen because {why}." if why else "")
         self.why.setVisible(bool(why))
+
+    @property
+    def is_start_open(self) -> bool:
+        """Whether a new network stands there only because nothing else was known."""
+        return self.start_from() is None and not self._is_new_wanted
 
     def start_from(self) -> Path | None:
         """File of the chosen start model."""
