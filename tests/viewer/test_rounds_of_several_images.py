@@ -199,12 +199,14 @@ def test_back_from_an_image_of_another_kind_the_latest_model_is_the_start(viewer
 
 
 def test_a_panel_that_is_opened_again_on_the_movie_can_go_on(viewer, panel, open_panel, movie, qtbot):
+    panel.settings.form.editors["minutes"].value = 7
     train_on_first_frame(viewer, panel, movie, qtbot)
     latest = panel.autosave.session.latest_model()
     viewer.layers.selection.active = movie
     viewer.window.remove_dock_widget(panel)
     again = open_panel(PANEL)
     again.annotation.image.choose(movie)
+    assert again.settings.config().minutes == 7
     assert again.settings.start_from() == latest
     assert again.annotation.line.text() == "3 objects in 1 other image"
     again.train.click()

@@ -77,7 +77,7 @@ class LabelWidget(TrainingPanel):
         self.annotation.layers.usual_extent = lambda: known_extent(self.settings.start_from())
         self.navigator.sight.show = self.show_scene
         self.sessions = SessionBox(self.autosave, self.annotation)
-        self.settings.preset.setCurrentText(PRESET)
+        self.settings.begin_with(PRESET, "label")
         self.settings.fits = lambda path: not misfit(path, layers)
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
