@@ -11,7 +11,7 @@ from segment_steps import PANEL, finish, settle
 from store_steps import write_store
 
 from embedseg_napari.viewer.large.place_box import MEMORY
-from embedseg_napari.viewer.segment.regions import VIEW, WHOLE
+from embedseg_napari.viewer.segment.regions import RECTANGLE, VIEW, WHOLE
 
 
 @pytest.fixture
@@ -177,3 +177,20 @@ def test_a_part_of_other_pixels_than_its_image_is_measured_without_brightness(vi
     assert start > 0 or level
     assert measure.table["bbox_min_y_px"].min() == start + np.nonzero(labels.data)[-2].min()
     assert "no brightness is measured" in notification_manager.records[-1].message
+
+
+@pytest.mark.usefixtures("whole_window")
+def test_a_rectangle_of_a_movie_is_of_the_frame_it_was_drawn_on(viewer, panel, tmp_path, qtbot):
+    pixels = np.stack([np.zeros_like(IMAGE), IMAGE, np.zeros_like(IMAGE)])
+    path = write_store(tmp_path / "cells.ome.zarr", pixels, "tyx", levels=3, chunk=128)
+    levels = [dask.array.from_zarr(str(path / str(level))) for level in range(3)]
+    image = viewer.add_image(levels, name="cells", axis_labels="tyx", metadata={"path": str(path)})
+    corners = [[1, 200, 250], [1, 200, 450], [1, 400, 450], [1, 400, 250]]
+    viewer.add_shapes([corners], scale=image.scale, units=image.units)
+    viewer.layers.selection.active = image
+    viewer.dims.set_point(0, 0)
+    panel.image.region.setCurrentText(RECTANGLE)
+    assert panel.large.in_blocks
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert viewer.layers["cells view labels"].data.any()

@@ -21,7 +21,9 @@ def test_a_rectangle_lies_where_it_is_seen_whatever_its_unit(layer_viewer, scale
     np.testing.assert_allclose(regions_on(image, shapes, "YX")[0].outline, corners)
 
 
-@pytest.mark.parametrize(("axes", "scale"), [("TYX", (2, 0.5, 0.5)), ("TCYX", (2, 1, 0.5, 0.5)), ("CTYX", (1, 2, 0.5, 0.5))])
+@pytest.mark.parametrize(
+    ("axes", "scale"), [("TYX", (2, 0.5, 0.5)), ("TCYX", (2, 1, 0.5, 0.5)), ("CTYX", (1, 2, 0.5, 0.5))]
+)
 def test_a_rectangle_of_a_movie_is_of_the_frames_it_was_drawn_on(layer_viewer, axes, scale):
     shape = tuple({"T": 6, "C": 2}.get(letter, 40) for letter in axes)
     movie = layer_viewer.add_image(np.zeros(shape), scale=scale, axis_labels=tuple(axes.lower()))

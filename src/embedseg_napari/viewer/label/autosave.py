@@ -110,8 +110,8 @@ class Autosave(QObject):
     def is_other_kind(self) -> bool:
         """Whether the image in front cannot join the session that is open."""
         # Of what kind the frames of a movie are is not known before one is in front.
-        is_known = self.session is not None and bool(self.layers.axes)
-        return is_known and self.session.kind not in (None, self.layers.kind)
+        kind = self.session.kind if self.session is not None and self.layers.axes else None
+        return kind not in (None, self.layers.kind)
 
     def name(self) -> str:
         """Name of the image in front in the session, which stays when the layer is renamed."""

@@ -48,8 +48,9 @@ def suggested_start(
 ) -> tuple[Path | None, str]:
     """The model that a training on an image starts from unless a person chooses one, and why.
 
-    That of the session's latest round; else that which *Segment* has segmented the image with, unless it was unsure of what it found there; else the bundled one
-    made for it, else a bundled one for as many axes and channels, else none: a new network.
+    That of the session's latest round; else that which *Segment* has segmented the image with, unless it was unsure of
+    what it found there; else the bundled one made for it, else a bundled one for as many axes and channels, else none:
+    a new network.
     """
     latest = _latest_of(session)
     if latest is not None and latest != unsure and not misfit(latest, layers):
