@@ -11,6 +11,7 @@ from label_steps import PANEL, annotate, choose_in_list, listed, paint, stored
 
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.viewer.label.candidates import candidates
 
 pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
 
@@ -146,6 +147,73 @@ def test_going_back_to_a_round_brings_all_images_back(viewer, panel, add_image, 
     folder = panel.autosave.session.folder
     viewer.window.remove_dock_widget(panel)
     assert stored(folder) == {"one": 5, "two": 5}
+
+
+@pytest.fixture
+def movie(viewer, blobs):
+    pixels = np.stack([np.roll(blobs(2)[0], 3 * t, -1) for t in range(3)])
+    return viewer.add_image(pixels, name="movie", axis_labels=("t", "y", "x"))
+
+
+def train_on_first_frame(viewer, panel, movie, qtbot):
+    viewer.dims.set_point(0, 0)
+    annotate(panel, movie)
+    paint(panel, 3)
+    panel.train.click()
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    finish(panel, qtbot)
+
+
+def test_the_next_frame_of_a_movie_goes_on_from_the_latest_model(viewer, panel, movie, qtbot):
+    train_on_first_frame(viewer, panel, movie, qtbot)
+    latest = panel.saved.path
+    panel.annotation.image.choose(movie)
+    assert panel.settings.start_from() == latest
+    assert panel.train.isEnabled()
+    assert panel.annotation.line.text() == "3 objects in 1 other image"
+    assert "movie t=2" in [one.name for one in candidates(panel.navigator)]
+    viewer.dims.set_point(0, 2)
+    panel.annotation.annotate.click()
+    assert panel.annotation.layers.image.name == "movie t=2"
+    assert panel.settings.start_from() == latest
+    assert "latest of this session" in panel.settings.why.text()
+
+
+@pytest.mark.parametrize("wanted", ["a new network", "nuclei-2d"])
+def test_a_start_that_a_person_chose_stays_from_frame_to_frame(viewer, panel, movie, qtbot, wanted):
+    train_on_first_frame(viewer, panel, movie, qtbot)
+    panel.settings.start.setCurrentText(wanted)
+    panel.annotation.image.choose(movie)
+    viewer.dims.set_point(0, 2)
+    panel.annotation.annotate.click()
+    assert panel.settings.start.currentText() == wanted
+
+
+def test_back_from_an_image_of_another_kind_the_latest_model_is_the_start(viewer, panel, add_image, movie, qtbot):
+    train_on_first_frame(viewer, panel, movie, qtbot)
+    frame, latest = panel.annotation.layers.image, panel.autosave.session.latest_model()
+    panel.annotation.image.choose(add_image("deep", 3))
+    assert panel.settings.start_from() != latest
+    panel.annotation.image.choose(frame)
+    assert panel.settings.start_from() == latest
+
+
+def test_a_panel_that_is_opened_again_on_the_movie_can_go_on(viewer, panel, open_panel, movie, qtbot):
+    panel.settings.form.editors["minutes"].value = 7
+    train_on_first_frame(viewer, panel, movie, qtbot)
+    latest = panel.autosave.session.latest_model()
+    viewer.layers.selection.active = movie
+    viewer.window.remove_dock_widget(panel)
+    again = open_panel(PANEL)
+    again.annotation.image.choose(movie)
+    assert again.settings.config().minutes == 7
+    assert again.settings.start_from() == latest
+    assert again.annotation.line.text() == "3 objects in 1 other image"
+    again.train.click()
+    assert again.job.request.session == again.autosave.session
+    assert again.job.request.start_from == str(latest)
+    finish(again, qtbot)
+    assert [one.n_objects for one in again.autosave.session.rounds] == [3, 3]
 
 
 def test_a_round_on_two_images_for_real(viewer, open_panel, blobs, qtbot, monkeypatch):

@@ -52,3 +52,9 @@ def test_voxel_size_is_a_fact_and_no_advice(spacing: tuple[float, ...] | None, s
     model = config(20, ndim=3).model_copy(update={"spacing": (1.0, 0.3, 0.3), "spacing_unit": "um"})
     facts = size_facts(model, [], scale, spacing)
     assert facts == ["The model was trained on pixels of 1 x 0.3 x 0.3 µm, these are 2 x 0.3 x 0.3."][: int(told)]
+
+
+def test_pixels_are_told_as_the_network_sees_them() -> None:
+    model = config(20).model_copy(update={"spacing": (0.5, 0.5), "spacing_unit": "um"})
+    (fact,) = size_facts(model, [], 0.25, (0.5, 0.5))
+    assert fact == "The model was trained on pixels of 0.5 x 0.5 µm, these, resized by 0.25, are 2 x 2."

@@ -18,7 +18,7 @@ from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model.model_file import read_model_config
 from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
-from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED, TUNED
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.provenance import remember
 from embedseg_napari.viewer.worker import RunState
@@ -254,4 +254,4 @@ def test_thresholds_are_scored_only_where_the_truth_is_annotated(panel, viewer, 
     press(panel.thresholds.show_labels, panel, qtbot)
     assert (panel.scores.rows[0].tp, panel.scores.rows[0].ap) == (true.max() - 1, 1)
     # Brightness is that of this image, and these labels are seen with it.
-    assert viewer.layers["labels tuned"].metadata == found_in
+    assert viewer.layers["labels tuned"].metadata == found_in | {TUNED: True}

@@ -13,7 +13,7 @@ from store_steps import write_store
 from embedseg_napari.core.exchange.export import import_labels
 from embedseg_napari.viewer.files.annotations import write_objects
 from embedseg_napari.viewer.large.place_box import MEMORY
-from embedseg_napari.viewer.segment.regions import VIEW, WHOLE
+from embedseg_napari.viewer.segment.regions import RECTANGLE, VIEW, WHOLE
 
 
 @pytest.fixture
@@ -197,3 +197,20 @@ def test_a_frame_that_was_tried_out_lies_there_in_what_is_exported(viewer, panel
     expected[1][tuple(slice(a, a + n) for a, n in zip(start, labels.data.shape, strict=True))] = labels.data
     assert expected.any()
     np.testing.assert_array_equal(import_labels(path, shape, "TYX"), expected)
+
+
+@pytest.mark.usefixtures("whole_window")
+def test_a_rectangle_of_a_movie_is_of_the_frame_it_was_drawn_on(viewer, panel, tmp_path, qtbot):
+    pixels = np.stack([np.zeros_like(IMAGE), IMAGE, np.zeros_like(IMAGE)])
+    path = write_store(tmp_path / "cells.ome.zarr", pixels, "tyx", levels=3, chunk=128)
+    levels = [dask.array.from_zarr(str(path / str(level))) for level in range(3)]
+    image = viewer.add_image(levels, name="cells", axis_labels="tyx", metadata={"path": str(path)})
+    corners = [[1, 200, 250], [1, 200, 450], [1, 400, 450], [1, 400, 250]]
+    viewer.add_shapes([corners], scale=image.scale, units=image.units)
+    viewer.layers.selection.active = image
+    viewer.dims.set_point(0, 0)
+    panel.image.region.setCurrentText(RECTANGLE)
+    assert panel.large.in_blocks
+    panel.run_button.click()
+    finish(qtbot, panel)
+    assert viewer.layers["cells view labels"].data.any()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pytest
 from segment_steps import WAIT, finish, settle
 
+from embedseg_napari.core.errors import ModelError
 from embedseg_napari.core.events import Advice, Message
 from embedseg_napari.core.model.known_models import bundled_path, models_folder, start_path
 from embedseg_napari.viewer.model_list import models
@@ -103,6 +105,35 @@ def test_a_model_of_ones_own_is_one_press_away(viewer, panel, fake, advised, qtb
     panel.advice.button.click()
     finish(qtbot, panel)
     assert fake.jobs[-1].model == mine
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_model_that_was_made_outside_the_viewer_is_listed_anew(viewer, panel, fake, advised, qtbot, is_there):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    advised.said.append(Advice("Try mine.", "warning", "Try mine", "mine"))
+    panel.start()
+    finish(qtbot, panel)
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    advised.said.clear()
+    mine = models_folder() / "mine.embedseg"
+    if is_there:
+        mine.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(bundled_path("nuclei-2d"), mine)
+    panel.advice.button.click()
+    if is_there:
+        finish(qtbot, panel)
+        assert fake.jobs[-1].model == panel.model.path == mine
+    else:
+        assert panel.current is None
+        assert "mine" in panel.status.text()
+        assert len(fake.jobs) == 1
+
+
+def test_a_model_that_is_made_only_to_be_trained_on_is_not_taken_for_the_chosen_one(panel):
+    before = panel.model.path
+    with pytest.raises(ModelError, match="start-2d"):
+        panel.model.choose_named("start-2d")
+    assert panel.model.path == before
 
 
 def test_a_scale_that_a_person_sets_stays_for_other_images(viewer, panel):

@@ -58,6 +58,7 @@ def test_how_far_a_folder_is_stands_next_to_the_button(panel):
     layout = panel.batch.layout()
     order = [layout.itemAt(i).widget() for i in range(layout.count())]
     assert order.index(panel.batch.status) < order.index(panel.batch.open_report)
+    assert order.index(panel.batch.failures) == order.index(panel.batch.status) + 1, "it ends in a colon"
     assert order.index(panel.batch.progress) == 2, "after the form and the buttons"
 
 

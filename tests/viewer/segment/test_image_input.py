@@ -30,6 +30,18 @@ def test_a_rectangle(viewer, panel, fake, qtbot):
     assert list(labels.features["centroid_y"]) == [24.5, 24.5]
 
 
+def test_a_rectangle_on_a_frame_of_a_movie(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((3, 60, 60)), name="film", axis_labels=("t", "y", "x"))
+    viewer.add_shapes([[[1, 10, 5], [1, 10, 29], [1, 34, 29], [1, 34, 5]]])
+    panel.image.region.setCurrentText(RECTANGLE)
+    panel.start()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].array.shape == (1, 24, 24)
+    labels = viewer.layers["film labels"]
+    assert labels.data.shape == (1, 24, 24)
+    assert tuple(labels.translate) == (1, 10, 5)
+
+
 def test_nothing_in_view_is_said(viewer, panel, fake):
     if not hasattr(viewer, "canvas"):
         pytest.skip("before napari 0.9 a plugin cannot know how large the canvas is")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from evaluate_steps import press
 from label_steps import begin, queue_of
-from segment_steps import PANEL, WAIT, finish
+from segment_steps import PANEL, WAIT, finish, two_objects
 
 from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.errors import ComputeError
@@ -232,6 +233,24 @@ def test_labels_of_a_movie_and_of_its_frame_are_not_seen_together(viewer, panel,
         found = {layer for layer in seen(viewer) if layer.endswith(("labels", "centres"))}
         assert found == {f"{name} labels", f"{name} centres"}
         assert seen(viewer) - found == {name}, "the other image would cover it"
+
+
+def test_labels_at_tuned_thresholds_give_way_to_what_was_found(viewer, panel, open_panel, fake, qtbot):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    found = panel.results.labels
+    evaluate = open_panel("EmbedSeg: Evaluate")
+    evaluate.source.choose(viewer.add_labels(two_objects((24, 24)), name="truth"), found)
+    evaluate.tabs.setCurrentWidget(evaluate.thresholds)
+    for button in (evaluate.thresholds.find, evaluate.thresholds.show_labels):
+        press(button, evaluate, qtbot)
+    tuned = viewer.layers["cells labels tuned"]
+    assert tuned.visible
+    panel.take_front(True)
+    assert (found.visible, tuned.visible) == (True, False)
+    evaluate.take_front(True)
+    assert tuned.visible
 
 
 def test_the_brush_stays_in_hand_while_another_panel_is_in_front(viewer, label_panel, panel, fake, qtbot, blobs):

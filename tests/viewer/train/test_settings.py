@@ -8,7 +8,9 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
+from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.model_list import models
+from embedseg_napari.viewer.train.settings import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -21,6 +23,16 @@ def test_minutes_and_epochs_exclude_each_other(panel):
     assert (settings.config().minutes, settings.config().epochs) == (5, None)
     settings.preset.setCurrentText("paper")
     assert (settings.config().minutes, settings.config().epochs) == (None, 200)
+
+
+@pytest.mark.parametrize(("kept", "shown"), [(7, 7), (0.5, 0.5), (None, 3), ("x", 3), (-1, 3), ([1], 3)])
+def test_minutes_of_last_time_are_taken_up_if_they_can_be(qtbot, kept, shown):
+    LastUsed("label").keep(minutes=kept)
+    settings = TrainingSettings()
+    qtbot.addWidget(settings)
+    settings.begin_with("few", "label")
+    assert (settings.config().minutes, settings.config().epochs) == (shown, None)
+    settings.close_down()
 
 
 def test_a_training_starts_from_the_copy_of_a_checkpoint_of_the_original(panel, checkpoint):

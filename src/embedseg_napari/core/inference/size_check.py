@@ -96,6 +96,7 @@ def _other_pixels(config: ModelConfig, spacing: Sequence[float] | None, scale: f
     seen = [step / scale for step in spacing]
     if max(max(a / b, b / a) for a, b in zip(seen, config.spacing, strict=True)) <= OTHER_SCALE:
         return ""
-    there, here = (" x ".join(f"{step:.3g}" for step in steps) for steps in (config.spacing, spacing))
+    there, here = (" x ".join(f"{step:.3g}" for step in steps) for steps in (config.spacing, seen))
     there = f"{there} {unit_words(config.spacing_unit)}".rstrip()
-    return f"The model was trained on pixels of {there}, these are {here}."
+    these = "these" if scale == 1 else f"these, resized by {scale:.3g},"
+    return f"The model was trained on pixels of {there}, {these} are {here}."

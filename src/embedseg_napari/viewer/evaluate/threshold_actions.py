@@ -17,7 +17,7 @@ from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thresholds, tune
 from embedseg_napari.viewer.labelled_images import labelled_picture, ordered_labels
-from embedseg_napari.viewer.layers import FOUND, RESULT, found_in, of_image
+from embedseg_napari.viewer.layers import FOUND, RESULT, TUNED, found_in, of_image
 from embedseg_napari.viewer.model_list import models, read_config
 from embedseg_napari.viewer.provenance import origin_of, remember
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, spatial_frame
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 SPACE = {2: "YX", 3: "ZYX", 4: "TZYX"}
 """Axes of labels by their number; frames of an image lie along the first, whatever it is called."""
-TUNED = " tuned"
+SUFFIX_OF_TUNED = " tuned"
 """Follows the name of the labels whose thresholds were tuned."""
 
 
@@ -156,10 +156,10 @@ class TuningFlow(QObject):
                 # A truth of planes has an axis more, in front.
                 frame = frame.without(SPACE[truth.ndim][0])
             frame = replace(frame, axes=SPACE[n_axes])
-        name = (truth if predicted is None else predicted).name.removesuffix(TUNED)
+        name = (truth if predicted is None else predicted).name.removesuffix(SUFFIX_OF_TUNED)
         frame = frame.flat() if pair.is_flat else frame
-        found = {RESULT: FOUND, **pair.found_in}
-        layer = show_labels(self.viewer, f"{name}{TUNED}", labels, frame=frame, metadata=found)
+        found = {RESULT: FOUND, TUNED: True, **pair.found_in}
+        layer = show_labels(self.viewer, f"{name}{SUFFIX_OF_TUNED}", labels, frame=frame, metadata=found)
         remember(layer, tuning.segmentation, tuning.model_path)
         self.source.choose(truth, layer)
         self.evaluate()

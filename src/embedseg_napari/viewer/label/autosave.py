@@ -107,7 +107,9 @@ class Autosave(QObject):
 
     def is_other_kind(self) -> bool:
         """Whether the image in front cannot join the session that is open."""
-        return self.session is not None and self.session.kind not in (None, self.layers.kind)
+        # Of what kind the frames of a movie are is not known before one is in front.
+        kind = self.session.kind if self.session is not None and self.layers.axes else None
+        return kind not in (None, self.layers.kind)
 
     def name(self) -> str:
         """Name of the image in front in the session, which stays when the layer is renamed."""

@@ -43,6 +43,8 @@ def candidates(navigator: SessionNavigator, seen: Collection[str] = ()) -> list[
     """
     autosave, box = navigator.autosave, navigator.box
     session = autosave.session
+    # All of a movie is of no kind.
+    kind = box.layers.kind if session is None or box.layers.axes else session.kind
     found: list[Candidate] = []
     in_session: Collection[str] = ()
     if session is not None and not autosave.is_other_kind():
@@ -64,10 +66,16 @@ def candidates(navigator: SessionNavigator, seen: Collection[str] = ()) -> list[
         if is_large(layer) or navigator.has_other_pixels(picture):
             continue
         if "T" in picture.axes:
-            found += islice(_frames(navigator, layer, picture, {*in_session, *seen}), MOST_FRAMES)
-        elif kind_of(picture.axes, picture.array.shape) == box.layers.kind:
+            if _kind_of_frames(picture) == kind:
+                found += islice(_frames(navigator, layer, picture, {*in_session, *seen}), MOST_FRAMES)
+        elif kind_of(picture.axes, picture.array.shape) == kind:
             found.append(Candidate(str(layer.unique_id), layer.name, layer, partial(_read_new, picture)))
     return [one for one in found if one.key != navigator.front_key()]
+
+
+def _kind_of_frames(movie: Picture) -> tuple[int, int]:
+    axis, shape = movie.axes.index("T"), movie.array.shape
+    return kind_of(movie.axes.replace("T", ""), shape[:axis] + shape[axis + 1 :])
 
 
 def _frames(
@@ -75,9 +83,6 @@ def _frames(
 ) -> Iterator[Candidate]:
     """Frames of a time-lapse that are no images of their own yet, the first ones far from each other."""
     axis = movie.axes.index("T")
-    axes = movie.axes.replace("T", "")
-    if kind_of(axes, tuple(n for i, n in enumerate(movie.array.shape) if i != axis)) != navigator.box.layers.kind:
-        return
     for number in spread(movie.array.shape[axis]):
         name, key = frame_name(layer, number), f"{layer.unique_id} {number}"
         if name not in left_out and key not in left_out and not is_taken(navigator.viewer, layer, number):

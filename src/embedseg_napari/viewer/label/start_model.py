@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Labels
 
 from embedseg_napari.core.config import TrainingConfig
-from embedseg_napari.core.errors import EmbedSegError
+from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.training.start import usual_start
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.layers import CHANNEL_OF, SEGMENTED, TIME_POINT
@@ -17,12 +17,19 @@ from embedseg_napari.viewer.provenance import origin_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from embedseg_napari.core.session.session import AnnotationSession
     from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
+
+LATEST = "it is the latest of this session"
+"""Why the next round starts from a model."""
 
 
 def misfit(path: Path | None, layers: AnnotationLayers) -> str:
-    """Why training on the chosen image cannot start from a model; empty if it can, and for a new network."""
-    if path is None or layers.image is None:
+    """Why training on the chosen image cannot start from a model; empty if it can, and for a new network.
+
+    As long as all of a movie is chosen, nobody knows what fits its frames.
+    """
+    if path is None or not layers.axes:
         return ""
     try:
         config = read_config(path)
@@ -36,12 +43,18 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
     )
 
 
-def suggested_start(layers: AnnotationLayers, unsure: Path | None = None) -> tuple[Path | None, str]:
+def suggested_start(
+    layers: AnnotationLayers, unsure: Path | None = None, session: AnnotationSession | None = None
+) -> tuple[Path | None, str]:
     """The model that a training on an image starts from unless a person chooses one, and why.
 
-    That which *Segment* has segmented the image with, unless it was unsure of what it found there; else the bundled one
-    made for it, else a bundled one for as many axes and channels, else none: a new network.
+    That of the session's latest round; else that which *Segment* has segmented the image with, unless it was unsure of
+    what it found there; else the bundled one made for it, else a bundled one for as many axes and channels, else none:
+    a new network.
     """
+    latest = _latest_of(session)
+    if latest is not None and latest != unsure and not misfit(latest, layers):
+        return latest, LATEST
     fitting = [known for known in models.all() if not misfit(known.path, layers)]
     segmented_with = [origin_of(layer) for layer in _results_of(layers)]
     for origin in reversed(segmented_with):
@@ -49,6 +62,9 @@ def suggested_start(layers: AnnotationLayers, unsure: Path | None = None) -> tup
             continue
         if origin.model_path in (known.path for known in fitting):
             return origin.model_path, "this image was segmented with it"
+    if not layers.axes:
+        # A movie is annotated frame by frame: the image whose start is looked for is not there yet.
+        return None, ""
     usual, why = usual_start(TrainingConfig.preset("few"), layers.ndim)
     if usual is not None and not misfit(usual, layers):
         return usual, why
@@ -56,9 +72,15 @@ def suggested_start(layers: AnnotationLayers, unsure: Path | None = None) -> tup
         if known.is_bundled:
             kind = f"{layers.kind[0]}D images with {count(layers.kind[1], 'channel')}"
             return known.path, f"it works on {kind}; with few labels any such start is better than none"
-    # A movie is annotated frame by frame: the image whose start is looked for is not there yet.
-    is_ready = layers.image is not None and bool(layers.axes)
-    return None, "no model here works on such axes and channels" if is_ready else ""
+    return None, "no model here works on such axes and channels"
+
+
+def _latest_of(session: AnnotationSession | None) -> Path | None:
+    try:
+        return None if session is None else session.latest_model()
+    except DataError:
+        # Whoever goes on with the session is told that it is gone.
+        return None
 
 
 def _results_of(layers: AnnotationLayers) -> list[Labels]:

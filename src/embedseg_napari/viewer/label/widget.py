@@ -26,7 +26,7 @@ from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
-from embedseg_napari.viewer.label.start_model import known_extent, misfit, suggested_start
+from embedseg_napari.viewer.label.start_model import LATEST, known_extent, misfit, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
 from embedseg_napari.viewer.large.annotated_part import PartReader
 from embedseg_napari.viewer.layers import ANNOTATION
@@ -78,9 +78,8 @@ class LabelWidget(TrainingPanel):
         self.annotation.layers.usual_extent = lambda: known_extent(self.settings.start_from())
         self.navigator.sight.show = self.show_scene
         self.sessions = SessionBox(self.autosave, self.annotation)
-        self.settings.preset.setCurrentText(PRESET)
-        # Before the frame of a movie is there, nobody knows what fits.
-        self.settings.fits = lambda path: not (layers.axes and misfit(path, layers))
+        self.settings.begin_with(PRESET, "label")
+        self.settings.fits = lambda path: not misfit(path, layers)
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
         self.preview = LivePreview(napari_viewer, self.annotation.layers.raise_to_top)
@@ -111,8 +110,7 @@ class LabelWidget(TrainingPanel):
             self.layout().insertWidget(place, part)
         self.progress.bar.hide()
         StoreDrop(self, napari_viewer)
-        self.follow = QTimer(self)
-        self.follow.setInterval(FOLLOW_MILLISECONDS)
+        self.follow = QTimer(self, interval=FOLLOW_MILLISECONDS)
         self.follow.timeout.connect(self.look)
         # After all that the same click or key does to the layers.
         self.follow_selection = qdebounced(self.navigator.follow_selection, timeout=0, parent=self)
@@ -150,7 +148,7 @@ class LabelWidget(TrainingPanel):
         if layer is not None:
             self.annotation.image.choose(single_channel(self.viewer, layer, channel))
         if unsure is not None and self.settings.start_from() == unsure:
-            self.settings.choose_start(*suggested_start(self.annotation.layers, unsure))
+            self._suggest_start()
 
     @property
     def is_joined(self) -> bool:
@@ -165,14 +163,16 @@ class LabelWidget(TrainingPanel):
             if self.autosave.session is None:
                 self.output.suggest(layers.image.name)
             self.settings.list_models()
-            start = self.settings.start_from()
-            if start is None or misfit(start, layers):
-                self.settings.choose_start(*suggested_start(layers, self.unsure))
+            if self.settings.is_start_open or self._start_problem():
+                self._suggest_start()
         self.navigator.arrive()
         self._bind_key()
         if self.is_joined and layers.frame is not None and not self.autosave.is_other_kind():
             self.view.watch(layers.image, layers.axes, truth=layers.labels)
         self.update_buttons()
+
+    def _suggest_start(self) -> None:
+        self.settings.choose_start(*suggested_start(self.annotation.layers, self.unsure, self.autosave.session))
 
     def _do(self, action: Callable[[], Path | None]) -> bool:
         """Show something of a session; a model that comes with it is the one to start from. False if it failed."""
@@ -358,7 +358,7 @@ class LabelWidget(TrainingPanel):
         """Show what a training left behind; the next round goes on from there."""
         super().take_result(result)
         if result.path is not None and self.is_joined:
-            self.settings.choose_start(result.path, "it is the latest of this session")
+            self.settings.choose_start(result.path, LATEST)
 
     def _go_on_from_round(self) -> None:
         """Start from the model of a round that was begun before the panel was closed."""

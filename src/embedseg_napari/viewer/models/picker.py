@@ -96,14 +96,20 @@ class ModelPicker(QWidget):
         Raises
         ------
         ModelError
-            If there is none any more.
+            If there is none any more, or none that is offered here.
         """
-        path = find_model_file(name)
-        for index, known in enumerate(self._known):
-            if known.path.resolve() == path.resolve():
-                self.box.setCurrentIndex(index)
-                # Also where it was the chosen one already.
-                self.is_asked_for = True
+        path = find_model_file(name).resolve()
+        if path not in self._files():
+            # It may have been made outside this viewer.
+            models.refresh()
+        if path not in self._files():
+            raise ModelError(f"{name}: is none of the models that can be chosen here.")
+        self.box.setCurrentIndex(self._files().index(path))
+        # Also where it was the chosen one already.
+        self.is_asked_for = True
+
+    def _files(self) -> list[Path]:
+        return [known.path.resolve() for known in self._known]
 
     def fitting(self, ndim: int, n_channels: int | None = None) -> KnownModel | None:
         """The chosen model if it is for such images, else the first bundled one that is.

@@ -126,13 +126,12 @@ class BatchPanel(QWidget):
         layout.addWidget(self.form)
         layout.addLayout(self.controls.buttons())
         # Below the button that was pressed, in sight: the page is longer than most screens.
-        for widget in (self.progress, self.status):
+        for widget in (self.progress, self.status, self.failures):
             layout.addWidget(widget)
         self.open_report = button("Open report", "Show the report of this run in the browser.", self._open_report)
         self.open_report.hide()
         layout.addWidget(self.open_report)
         layout.addWidget(RecipeButtons(lambda: of_words(words_of(self._job()))))
-        layout.addWidget(self.failures)
         self.failures.hide()
         self.found.hide()
         kept = LAST_USED.read()

@@ -68,7 +68,9 @@ class ImageInput(QWidget):
         self.voxel = VoxelBox(viewer)
         self.channel = ChoiceBox(tooltip="The channel that shows what the model was trained on.")
         self.region = ChoiceBox(
-            (WHOLE, VIEW, RECTANGLE), "Segment the whole image, the part in view, or the rectangle drawn last."
+            (WHOLE, VIEW, RECTANGLE),
+            "Segment the whole image, the part in view, or the rectangle drawn last. Of a movie, the part in view is "
+            "of the current frame only, and a rectangle of the frame that it was drawn on.",
         )
         self.shapes_box = LayerBox(
             viewer, Shapes, "The selected shape of this layer is used, or else the one drawn last."

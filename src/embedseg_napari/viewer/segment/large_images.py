@@ -138,8 +138,8 @@ class LargeImages(QWidget):
                 high = low + most
             start.append(low)
             stop.append(min(high, sizes[letter]))
-        n_frames = sizes.get("T", 1)
-        frame = min(max(round(at["T"]), 0), n_frames - 1) if "T" in at else 0
+        # A rectangle may have been drawn on another frame than the one that is looked at.
+        frame = min(max(round(at["T"]), bounds["T"][0]), bounds["T"][1] - 1) if "T" in at else 0
         letters = "".join(letter for letter in ordered(source.axes) if letter == "C" or letter in space)
         whole = source.followed_frame(level)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.viewer.camera import in_view, to_pixel, to_world
-from embedseg_napari.viewer.layers import AT_FRAME, found_in
+from embedseg_napari.viewer.layers import AT_FRAME, array_of, found_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,9 @@ def view_bounds(viewer: Viewer, layer: napari.layers.Image, axes: str) -> dict[s
 def rectangle_bounds(
     viewer: Viewer, shapes: napari.layers.Shapes, layer: napari.layers.Image, axes: str
 ) -> dict[str, tuple[int, int]]:
-    """The extent in Y and X of the selected shape, or of the one drawn last.
+    """The extent in Y and X of the selected shape, or of the one drawn last, and the frames that it is drawn on.
+
+    One that knows no time is on all frames.
 
     Raises
     ------
@@ -82,6 +84,12 @@ def rectangle_bounds(
         full[len(full) - len(world) :] = world
         places.append(to_pixel(viewer, layer, full))
     # The pixels whose centre lies inside.
-    low, high = (np.ceil(np.round(edge, 6)) for edge in (np.min(places, axis=0), np.max(places, axis=0)))
+    first, last = np.min(places, axis=0), np.max(places, axis=0)
+    low, high = (np.ceil(np.round(edge, 6)) for edge in (first, last))
     at = {letter: letters.index(letter) for letter in "YX"}
-    return {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
+    bounds = {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
+    time = letters.find("T")
+    if time >= 0 and shapes.ndim >= len(letters) - time:
+        frames = np.clip(np.round([first[time], last[time]]), 0, array_of(layer).shape[time] - 1)
+        bounds["T"] = int(frames[0]), int(frames[1]) + 1
+    return bounds

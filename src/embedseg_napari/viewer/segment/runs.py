@@ -13,7 +13,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.units import MICROMETRE
 from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.jobs.segment import SegmentJob, segment
-from embedseg_napari.viewer.layers import LINES, RESULT, SEGMENTED, TRACKED, is_users, time_lapse_of
+from embedseg_napari.viewer.layers import LINES, RESULT, SEGMENTED, TRACKED, TUNED, is_users, time_lapse_of
 from embedseg_napari.viewer.result_layers import is_shown
 from embedseg_napari.viewer.segment.progress import SegmentProgress
 from embedseg_napari.viewer.stage import Scene, is_drawn, shows_found
@@ -195,9 +195,9 @@ class SegmentRuns(QObject):
     def scene(self) -> Scene | None:
         """The chosen result on its image: what else lies there would be taken for its own. Without one, the image.
 
-        What was found in the same image, with other settings, stays, and so does all of an image of its own. Frames of
-        a time-lapse and all of it are none, nor are a part of a large image and the whole: of them the one is seen that
-        was segmented.
+        What this panel found in the same image, with other settings, stays, and so does all of an image of its own.
+        Frames of a time-lapse and all of it are none, nor are a part of a large image and the whole: of them the one is
+        seen that was segmented.
         """
         results, images = self.results, {str(layer.unique_id): layer for layer in self.viewer.layers}
         is_whole = is_shown(self.viewer, self._in_blocks)
@@ -223,9 +223,10 @@ class SegmentRuns(QObject):
             return is_part and layer.metadata.get(SEGMENTED) == of and shows_found(layer)
 
         def is_own(layer: Layer) -> bool:
-            of_image = layer.metadata.get(SEGMENTED)
-            is_tracked = of_image == of and (TRACKED in layer.metadata or layer.metadata.get(RESULT) == LINES)
-            is_other = results.of(layer) is not None or (of_image in images and not is_tracked)
+            marks, of_image = layer.metadata, layer.metadata.get(SEGMENTED)
+            # Of the same image, but not found here: as those of another segmentation they would lie over its labels.
+            is_theirs = of_image == of and (TRACKED in marks or TUNED in marks or marks.get(RESULT) == LINES)
+            is_other = results.of(layer) is not None or (of_image in images and not is_theirs)
             return is_other or layer == self.spared or (labels is None and not is_drawn(layer))
 
         subject = of if result is None else id(result)

@@ -127,6 +127,7 @@ class TrainingPanel(DockPanel):
             Called when it is over, also where the panel was closed meanwhile.
         """
         self.saved = None
+        self.settings.keep()
         self.events = TrainingEvents(self, at_end)
         self.background = run_in_background(
             run,

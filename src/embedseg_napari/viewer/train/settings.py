@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from embedseg_napari.core.files.atomic import locked_place
 from embedseg_napari.core.model.known_models import models_folder
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.model.model_file import SUFFIX
+from embedseg_napari.viewer.last_used import LastUsed
 from embedseg_napari.viewer.model_list import MODEL_FILTER, models, names_of
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button, device_box, frame_wrong
 from embedseg_napari.viewer.widgets.collapsible import Folded
@@ -30,6 +32,8 @@ from embedseg_napari.viewer.worker import report_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 SCRATCH, BROWSE = "a new network", "Browse…"
 LONGEST_NAME = 32
@@ -49,8 +53,11 @@ class TrainingSettings(QWidget):
         self.start = ChoiceBox()
         self.start.setAccessibleName("Start from")
         self._asked: Path | None = None
+        self._last_used: LastUsed | None = None
         self.is_start_chosen = False
         """Whether a person, or the training before, says what to start from."""
+        self._is_new_wanted = False
+        """Whether a person chose a new network."""
         self.fits: Callable[[Path], bool] = lambda path: True
         """Whether images like those that are chosen can be learned from a model; others are not offered."""
         self.device = device_box()
@@ -97,6 +104,23 @@ class TrainingSettings(QWidget):
         """Follow the list of models no longer."""
         models.changed.disconnect(self.list_models, missing_ok=True)
 
+    def begin_with(self, preset: str, panel: str) -> None:
+        """Begin with a preset, and with the minutes that were given last in a panel."""
+        self.preset.setCurrentText(preset)
+        self._last_used = LastUsed(panel)
+        try:
+            minutes = TrainingConfig.parse({"minutes": self._last_used.read().get("minutes")}).minutes
+        except SettingsError as error:
+            logger.warning("The minutes used last are left out: %s", error)
+            return
+        if minutes is not None:
+            self.form.set_values({"minutes": minutes, "epochs": None})
+
+    def keep(self) -> None:
+        """Remember the minutes that are used, if they are to be those of next time, too."""
+        if self._last_used is not None:
+            self._last_used.keep(minutes=self.form.editors["minutes"].value)
+
     def _take_preset(self) -> None:
         self.form.set_values(TrainingConfig.preset(self.preset.currentText()).model_dump())
 
@@ -119,6 +143,7 @@ class TrainingSettings(QWidget):
 
     def _on_start(self, index: int) -> None:
         self.is_start_chosen = True
+        self._is_new_wanted = index == 0
         self.why.hide()
         if index < len(self.paths):
             self.changed.emit()
@@ -138,6 +163,7 @@ class TrainingSettings(QWidget):
             # Also one that does not fit: the panel says why.
             self.list_models()
         self._show_start(path, why)
+        self._is_new_wanted = False
         self.changed.emit()
 
     def suggest_start(self, path: Path | None, why: str) -> None:
@@ -150,6 +176,11 @@ class TrainingSettings(QWidget):
         self.start.setCurrentIndex(self.paths.index(path) if path in self.paths else 0)
         self.why.setText(f"Chosen because {why}." if why else "")
         self.why.setVisible(bool(why))
+
+    @property
+    def is_start_open(self) -> bool:
+        """Whether a new network stands there only because nothing else was known."""
+        return self.start_from() is None and not self._is_new_wanted
 
     def start_from(self) -> Path | None:
         """File of the chosen start model."""
