@@ -86,7 +86,7 @@ def search_thresholds(
         Truth as in :func:`match`.
     settings : PredictionConfig or sequence of PredictionConfig
         How else objects are collected, in all or in each: where scales were found, so were smallest sizes. The two
-        thresholds, those of the first, stay unless another pair is better; of equal pairs the nearest takes their place.
+        thresholds, those of the first, stay unless another pair is better; of equal ones the nearest is taken.
     should_stop : callable
         Looked at while objects are collected.
     seed_thresholds, foreground_thresholds : sequence of float
