@@ -100,7 +100,7 @@ def add_region(before: Placed, part: Placed) -> Placed:
 
 
 def edited(shown: Placed, labels: NDArray[np.int32]) -> Placed:
-    """What was found, with labels that were changed since; a changed object has no score, a new one its middle for seed.
+    """What was found, with labels that were changed since; a changed one has no score, a new one its middle for seed.
 
     Parameters
     ----------
