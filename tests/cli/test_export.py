@@ -95,6 +95,23 @@ def test_what_is_read_is_never_replaced(embedseg, files, monkeypatch, words, mor
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.parametrize("name", ["mask000.tif", "link.tif"])
+def test_what_is_read_is_not_replaced_by_a_folder_either(embedseg, files, name) -> None:
+    folder, labels = files
+    (folder / "labels.tif").rename(folder / "mask000.tif")
+    (folder / "link.tif").hardlink_to(folder / "mask000.tif")
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    ended = embedseg("export", folder / name, "--format", "ctc", "--output", folder, "--overwrite")
+    assert (ended.status, "mask000.tif: is one of the files that are read" in ended.err) == (1, True)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    # One of another name is not replaced.
+    (folder / "mask000.tif").unlink()
+    (folder / "link.tif").rename(folder / "labels.tif")
+    ended = embedseg("export", folder / "labels.tif", "--format", "ctc", "--output", folder, "--overwrite")
+    assert ended.status == 0, ended.err
+    np.testing.assert_array_equal(read_image(folder / "labels.tif").array, labels)
+
+
 def test_large_labels_are_exported_in_parts_and_memory_is_told(embedseg, files, monkeypatch) -> None:
     folder, labels = files
     monkeypatch.setattr(label_files, "WHOLE", 0)

@@ -162,7 +162,7 @@ def evaluate_parts(
         If `should_stop` returned True.
     """
     names = ("The truth", "The prediction") if files is None else (str(files.true), str(files.predicted))
-    known, compared, images, lenient, check = [], [], [], [], TruthCheck()
+    known, compared, images, lenient, check = [], [], [], [], TruthCheck(is_of_layers=files is None)
     for one in parts:
         if should_stop():
             raise Stopped("The evaluation was stopped.")

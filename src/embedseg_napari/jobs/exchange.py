@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from embedseg_napari.core.evaluation.planes import require_planes
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.exchange.export import (
     FORMATS,
+    NAMES,
     PART_BY_PART,
     export_labels,
     import_labels,
@@ -94,7 +96,7 @@ def export_file(job: ExportJob, should_stop: Callable[[], bool]) -> Generator[An
         If `should_stop` returned True; nothing is written then.
     """
     require_format(job.output, job.format)
-    _require_free(job.output, job.overwrite, job.labels, job.image)
+    _require_free(job.output, job.overwrite, job.labels, job.image, names=NAMES.get(job.format, ""))
     if job.labels.is_dir() and not is_store(job.labels):
         example = next((f", such as {path}" for path in list_images(job.labels)), "")
         raise DataError(f"{job.labels}: is a folder; export its label images one by one{example}.")
@@ -257,8 +259,16 @@ def import_file(job: ImportJob, should_stop: Callable[[], bool]) -> Generator[An
     return len(ids_of(labels))
 
 
-def _require_free(path: Path, overwrite: bool, *inputs: Path | None) -> None:
-    if identity(path) in {identity(one) for one in inputs if one is not None} - {None}:
-        raise DataError(f"{path}: is one of the files that are read, and would be replaced; choose another --output.")
+def _require_free(path: Path, overwrite: bool, *inputs: Path | None, names: str = "") -> None:
+    """Refuse to replace what is read, and unasked what is there; in a folder files of these `names` are replaced."""
+    # Some file systems do not tell capitals from small letters.
+    made = re.compile(names, re.IGNORECASE)
+    inside = [one for one in path.iterdir() if made.fullmatch(one.name)] if names and path.is_dir() else []
+    read = {identity(one) for one in inputs if one is not None} - {None}
+    for target in (path, *inside):
+        if identity(target) in read:
+            raise DataError(
+                f"{target}: is one of the files that are read, and would be replaced; choose another --output."
+            )
     if os.path.lexists(path) and not overwrite:
         raise AlreadyExists(f"{path}: exists already; add --overwrite to replace it, or choose another --output.")

@@ -91,13 +91,18 @@ def as_csv(tables: Sequence[Table]) -> str:
     return csv_text(tables, columns, ".4f")
 
 
-def is_object_table(path: Path) -> bool:
-    """Whether a file is such a table of one image or several, by the names of its columns."""
+def first_names(path: Path) -> list[str]:
+    """The names of a table's columns; none of what is no text or not there."""
     try:
         with path.open(encoding="utf-8") as file:
-            names = file.readline(LONGEST).rstrip("\n").split(",")
+            return file.readline(LONGEST).rstrip("\n").split(",")
     except (OSError, UnicodeDecodeError):
-        return False
+        return []
+
+
+def is_object_table(path: Path) -> bool:
+    """Whether a file is such a table of one image or several, by the names of its columns."""
+    names = first_names(path)
     return names == [name for name in COLUMNS if name in names] and {"label", "score", "size", "center_x"} <= {*names}
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Labels
 
+    from embedseg_napari.core.inference.added_region import Placed
     from embedseg_napari.core.inference.segmentation import Segmentation
 
 
@@ -22,7 +23,14 @@ class Origin:
 
     segmentation: Segmentation
     model_path: Path
-    """File of the model that made it."""
+    """File of the model that made it; of several, the last."""
+    parts: tuple[Placed, ...] = ()
+    """What it was put together from, the latest last, placed in its labels; none where one run found all."""
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether its maps were kept; those of what was put together are not."""
+        return all(one.kept_maps is not None for one in self.segmentation.frames or (self.segmentation,))
 
 
 class News:
@@ -37,16 +45,10 @@ news = News()
 _origins: weakref.WeakKeyDictionary[Labels, Origin] = weakref.WeakKeyDictionary()
 
 
-def remember(layer: Labels, segmentation: Segmentation, model_path: Path) -> None:
+def remember(layer: Labels, segmentation: Segmentation, model_path: Path, parts: tuple[Placed, ...] = ()) -> None:
     """Keep the segmentation that a layer shows, instead of an earlier one."""
-    _origins[_itself(layer)] = Origin(segmentation, model_path)
+    _origins[_itself(layer)] = Origin(segmentation, model_path, parts)
     news.remembered.emit()
-
-
-def forget(layer: Labels) -> None:
-    """Keep no segmentation for a layer that shows more than one run found."""
-    if _origins.pop(_itself(layer), None) is not None:
-        news.remembered.emit()
 
 
 def _itself(layer: Labels) -> Labels:
@@ -55,5 +57,11 @@ def _itself(layer: Labels) -> Labels:
 
 
 def origin_of(layer: Labels | None) -> Origin | None:
-    """The segmentation that a layer shows, if a panel made it and its maps were kept."""
+    """The segmentation that a layer shows, if a panel made it."""
     return None if layer is None else _origins.get(_itself(layer))
+
+
+def maps_of(layer: Labels | None) -> Origin | None:
+    """The same, if its maps are at hand."""
+    origin = origin_of(layer)
+    return origin if origin is not None and origin.has_maps else None

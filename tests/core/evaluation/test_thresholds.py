@@ -69,6 +69,23 @@ def test_keeps_the_usual_pair_where_nothing_is_gained() -> None:
     assert len(best.table) == 24
 
 
+@pytest.mark.parametrize("seed", [0.6, 0.9])
+def test_of_equal_pairs_the_nearest_to_the_one_in_use_is_taken(seed: float) -> None:
+    # Only the foreground threshold matters: the rim makes one object of both.
+    pairs = [faint_and_bright(2, 0.95, 0.55)]
+    best = tuned(pairs, settings=PredictionConfig(seed_threshold=seed, foreground_threshold=0.4))
+    assert best.score > best.start_score
+    assert {row[0] for row in best.table if row[2] == best.score} >= {0.6, 0.9}
+    assert best.best == (seed, 0.6)
+
+
+def test_of_equal_pairs_as_near_the_stricter_one_is_taken() -> None:
+    pairs = [faint_and_bright(2, 0.95, 0.55)]
+    settings = PredictionConfig(seed_threshold=0.8, foreground_threshold=0.4)
+    best = tuned(pairs, settings=settings, seed_thresholds=[0.7, 0.9], foreground_thresholds=[0.4, 0.6])
+    assert best.best == (0.9, 0.6)
+
+
 def test_scores_are_means_over_images() -> None:
     good, faint = faint_and_bright(2, 0.95, 0.0), faint_and_bright(2, 0.75, 0.0)
     best = tuned([good, faint], seed_thresholds=[0.9], foreground_thresholds=[0.5])

@@ -80,6 +80,16 @@ def test_edited_labels_are_added_to() -> None:
     np.testing.assert_array_equal(both.segmentation.labels, boxes((20, 40), (12, 16, 2, 8)))
 
 
+def test_an_edited_object_keeps_its_seed_and_loses_its_score() -> None:
+    shown = Placed(found(boxes((20, 40), (2, 8, 2, 8), (2, 8, 24, 30))), (0, 0))
+    for painted in (1, 0):
+        labels = shown.segmentation.labels.copy()
+        labels[7, 2:10] = painted
+        now = edited(shown, labels).segmentation
+        np.testing.assert_array_equal(now.centers, shown.segmentation.centers)
+        np.testing.assert_allclose(now.scores, [np.nan, 0.99], rtol=1e-5)
+
+
 def test_a_number_painted_into_several_frames_is_as_many_objects() -> None:
     film = found(np.stack([boxes((20, 20), (2, 8, 2, 8))] * 3), is_film=True)
     labels = film.labels.copy()
@@ -87,7 +97,8 @@ def test_a_number_painted_into_several_frames_is_as_many_objects() -> None:
     now = edited(Placed(film, (0, 0, 0)), labels)
     assert [np.unique(frame).tolist() for frame in now.segmentation.labels] == [[0, 1], [0, 2, 3], [0, 4, 5]]
     np.testing.assert_array_equal(now.segmentation.labels > 0, labels > 0)
-    assert np.isnan(now.segmentation.scores).tolist() == [False, True, False, True, False]
+    # That of the first frame is no longer as it was found.
+    assert np.isnan(now.segmentation.scores).tolist() == [True, True, False, True, False]
 
 
 @pytest.mark.parametrize("is_film", [False, True])

@@ -126,3 +126,15 @@ def test_the_table_of_complete_labels_is_found_where_it_was_written(job, store, 
     # What lies at the usual place is of others.
     table_place(store, "embedseg").write_text("hours of work")
     assert drain(run(job, never)).table == table
+
+
+def test_the_table_of_labels_that_were_replaced_goes_with_them(job, store, tmp_path):
+    usual = drain(run(job, never)).table
+    before = usual.read_text()
+    other = replace(job, changes={"precision": "float32", "seed_threshold": 0.97}, table=tmp_path / "mine.csv")
+    drain(run(replace(other, overwrite=True), never))
+    # Whoever measures the labels looks there.
+    assert usual.read_text() == (tmp_path / "mine.csv").read_text() != before
+    usual.write_text("hours of work")
+    drain(run(replace(other, overwrite=True), never))
+    assert usual.read_text() == "hours of work"

@@ -17,11 +17,7 @@ from qtpy.QtWidgets import QApplication
 
 import embedseg_napari as es
 from embedseg_napari.cli import main
-from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.files.tiff import read_image
-from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.viewer import provenance
-from embedseg_napari.viewer.layers import FOUND, RESULT
 from embedseg_napari.viewer.measure import files
 
 PANEL = "EmbedSeg: Measure"
@@ -105,24 +101,12 @@ def test_napari_s_table_of_a_long_name_leaves_the_canvas_its_room(panel, viewer,
 
 def test_what_was_known_before_stays(panel, viewer, qtbot) -> None:
     labels = viewer.add_labels(np.array([[0, 4, 4], [2, 2, 9]]), name="objects")
-    labels.features = pd.DataFrame({"index": [2, 4], "score": [0.9, 0.8], "size": [7, 7]})
+    labels.features = pd.DataFrame({"index": [2, 4], "score": [0.9, 0.8], "size": [2, 2]})
     measure(panel, qtbot)
     assert labels.features["index"].tolist() == [2, 4, 9]
     assert labels.features["score"].tolist()[:2] == [0.9, 0.8]
     assert np.isnan(labels.features["score"][2])
     assert "size" not in labels.features
-
-
-def test_scores_of_a_segmentation_are_there_until_it_is_edited(panel, viewer, qtbot, tmp_path) -> None:
-    found = np.array([[0, 1, 1], [2, 2, 0]], np.int32)
-    labels = viewer.add_labels(found.copy(), name="image labels", metadata={RESULT: FOUND})
-    segmentation = Segmentation(found, np.zeros((2, 2), np.float32), np.array([0.9, 0.7]), PredictionConfig())
-    provenance.remember(labels, segmentation, tmp_path / "m.embedseg")
-    measure(panel, qtbot)
-    assert panel.table["score"].tolist() == [0.9, 0.7]
-    labels.data = np.array([[0, 1, 1], [2, 2, 3]], np.int32)
-    measure(panel, qtbot)
-    assert "score" not in panel.table
 
 
 @pytest.mark.usefixtures("whole_window")

@@ -10,6 +10,9 @@ from segment_steps import finish, settle
 
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.model.known_models import bundled_path
+from embedseg_napari.core.runs import drain, never
+from embedseg_napari.viewer.measure.layer_table import measure_layer, objects_of
+from embedseg_napari.viewer.provenance import maps_of
 from embedseg_napari.viewer.segment.regions import RECTANGLE
 
 
@@ -194,6 +197,29 @@ def test_a_region_is_added_to_what_was_found_before(viewer, panel, fake, qtbot):
     panel.start()
     finish(qtbot, panel)
     assert (labels.data > 0).sum() == 36
+
+
+def test_what_is_known_of_objects_stays_where_a_region_is_added_and_one_is_edited(viewer, panel, fake, qtbot):
+    image = viewer.add_image(np.zeros((60, 60)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    labels = viewer.layers["cells labels"]
+    panel.image.region.setCurrentText(RECTANGLE)
+    viewer.add_shapes([[[30, 30], [30, 54], [54, 54], [54, 30]]])
+    panel.image.layer_box.choose(image)
+    panel.start()
+    finish(qtbot, panel)
+    table = drain(measure_layer(objects_of(labels, None), (), never))
+    np.testing.assert_allclose(table["score"], [0.95, 0.75] * 2, atol=1e-6)
+    assert np.isfinite(table["margin_px"]).all()
+    # Thresholds are tried on the maps of one run.
+    assert maps_of(labels) is None
+    labels.data[labels.data == 2] *= np.arange(48) > 0
+    table = drain(measure_layer(objects_of(labels, None), (), never))
+    np.testing.assert_allclose(table["score"], [0.95, np.nan, 0.95, 0.75], atol=1e-6)
+    panel.start()
+    finish(qtbot, panel)
+    np.testing.assert_allclose(panel.results.labels.features["score"], [0.95, np.nan, 0.95, 0.75], atol=1e-6)
 
 
 def test_a_region_is_added_to_edited_labels_in_a_layer_of_its_own(viewer, panel, fake, qtbot):

@@ -86,7 +86,7 @@ def search_thresholds(
         Truth as in :func:`match`.
     settings : PredictionConfig or sequence of PredictionConfig
         How else objects are collected, in all or in each: where scales were found, so were smallest sizes. The two
-        thresholds, those of the first, stay unless another pair is better.
+        thresholds, those of the first, stay unless another pair is better; of equal ones the nearest is taken.
     should_stop : callable
         Looked at while objects are collected.
     seed_thresholds, foreground_thresholds : sequence of float
@@ -117,12 +117,26 @@ def search_thresholds(
         yield PairTried(len(scores), len(tried))
         if should_stop():
             raise Stopped("The search for thresholds was stopped.")
-    best = max(scores, key=lambda pair: scores[pair].mean())
+    best = _nearest_of_best(scores, start)
     gains = scores[best] - scores[start]
     if gains.mean() < MARGIN or not is_sure_gain(gains, confidence):
         best = start
     table = tuple((seed, foreground, float(each.mean())) for (seed, foreground), each in scores.items())
     return TunedThresholds(*best, start, table)
+
+
+def _nearest_of_best(
+    scores: dict[tuple[float, float], NDArray[np.float64]], start: tuple[float, float]
+) -> tuple[float, float]:
+    """The pair of the highest mean score; of equal ones the nearest to that in use, and the stricter of two as near.
+
+    These images say nothing about a threshold that changes no score; on others a lower one may invent objects.
+    """
+    means = {pair: each.mean() for pair, each in scores.items()}
+    highest = max(means.values())
+    equal = [pair for pair, mean in means.items() if np.isclose(mean, highest, rtol=0, atol=1e-9)]
+    # Sums of decimal numbers differ by rounding.
+    return min(equal, key=lambda pair: (round(sum(np.abs(np.subtract(pair, start))), 6), -pair[0], -pair[1]))
 
 
 def is_sure_gain(gains: NDArray[np.float64], confidence: float) -> bool:

@@ -23,13 +23,24 @@ if TYPE_CHECKING:
     from embedseg_napari.core.evaluation.label_pair import LabelPair
 
 
-class TruthCheck:
-    """Looks at truth and prediction of one image after the other; in the end it knows what is odd about them."""
+FIRST = 3
+"""So many frames are named."""
 
-    def __init__(self) -> None:
+
+class TruthCheck:
+    """Looks at truth and prediction of one image after the other; in the end it knows what is odd about them.
+
+    Parameters
+    ----------
+    is_of_layers : bool
+        Whether they are two layers of a viewer, and not files.
+    """
+
+    def __init__(self, *, is_of_layers: bool = False) -> None:
+        self._is_of_layers = is_of_layers
         self._pieces: list[Pieces | None] = []
         self._has_objects = False
-        self._empty_frames: list[str] = []
+        self._empty_frames: list[tuple[str, int]] = []
         self._overlapping: list[str] = []
         self._binary: list[str] = []
 
@@ -45,7 +56,7 @@ class TruthCheck:
         known = true if ignore is None else np.where(ignore, true.dtype.type(0), true)
         if not known.any():
             if one.frame is not None and ignore is None:
-                self._empty_frames.append(names[0])
+                self._empty_frames.append((names[0], one.frame))
             return
         self._has_objects = True
         if is_planes and not one.is_predicted_planes and overlaps_itself(known):
@@ -78,11 +89,7 @@ class TruthCheck:
                 "is."
             )
         elif self._empty_frames:
-            out.append(
-                f"The truth holds no object in {count(len(self._empty_frames), 'frame')}, the first of "
-                f"{self._empty_frames[0]}: whatever was found there counts as wrong. If nobody annotated these frames, "
-                "leave them out, or mark them as unknown in ignore/."
-            )
+            out.append(f"The truth holds no object in {self._which_frames()}: {self._what_of_them()}")
         if self._overlapping:
             out.append(
                 f"{_in_which(self._overlapping)} objects overlap each other. A label image gives each pixel to one of "
@@ -95,6 +102,27 @@ class TruthCheck:
                 "first."
             )
         return out
+
+    def _which_frames(self) -> str:
+        """How many have no object, and the first of them."""
+        (name, first), n = self._empty_frames[0], count(len(self._empty_frames), "frame")
+        if {file for file, _ in self._empty_frames} != {name}:
+            return f"{n}, the first of them frame {first} of {name}"
+        numbers = [str(frame) for _, frame in self._empty_frames[:FIRST]]
+        more = ["..."] if len(self._empty_frames) > FIRST else []
+        return f"{n} ({', '.join(numbers + more)})" + ("" if self._is_of_layers else f" of {name}")
+
+    def _what_of_them(self) -> str:
+        """What that does to the scores, and what to do."""
+        if self._is_of_layers:
+            return (
+                "whatever was found there counts as wrong in these scores, while Thresholds leaves such frames out. If "
+                "nobody annotated them, compare layers of the other frames alone."
+            )
+        return (
+            "whatever was found there counts as wrong. If nobody annotated these frames, leave them out, or mark them "
+            "as unknown in ignore/."
+        )
 
 
 def _in_which(names: list[str]) -> str:

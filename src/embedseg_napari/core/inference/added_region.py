@@ -100,7 +100,7 @@ def add_region(before: Placed, part: Placed) -> Placed:
 
 
 def edited(shown: Placed, labels: NDArray[np.int32]) -> Placed:
-    """What was found, with labels that were changed since; what has no seed any more has its middle and no score.
+    """What was found, with labels that were changed since; a changed one has no score, a new one its middle for seed.
 
     Parameters
     ----------
@@ -129,7 +129,10 @@ def edited(shown: Placed, labels: NDArray[np.int32]) -> Placed:
     is_known = (numbers >= 1) & (numbers <= len(found.scores))
     if found.frames:
         is_known[is_known] = found.centers[numbers[is_known] - 1, 0] == frame[is_known]
-    centers[is_known], scores[is_known] = found.centers[numbers[is_known] - 1], found.scores[numbers[is_known] - 1]
+    centers[is_known] = found.centers[numbers[is_known] - 1]
+    differs = labels != found.labels
+    is_known &= ~np.isin(numbers, np.append(labels[differs], found.labels[differs]))
+    scores[is_known] = found.scores[numbers[is_known] - 1]
     nothing = np.zeros(len(ids), int)
     return _numbered(compact, centers, scores, nothing, shown.start, found.settings, is_film=bool(found.frames))
 

@@ -268,7 +268,7 @@ def _with_model(table: Table, found: Segmentation) -> Table:
     """What the model knows of each object, behind its number."""
     row = table["label"] - 1
     known: Table = {"score": np.asarray(found.scores, float)[row]}
-    margins = _margins(found)
+    margins = margins_of(found)
     if margins is not None:
         known["margin_px"] = margins[row]
     return with_columns(table, known)
@@ -281,7 +281,7 @@ def with_columns(table: Table, columns: Table) -> Table:
     return {name: table[name] for name in names[:at]} | columns | {name: table[name] for name in names[at:]}
 
 
-def _margins(found: Segmentation) -> NDArray[np.float64] | None:
+def margins_of(found: Segmentation) -> NDArray[np.float64] | None:
     """Mean margin (n,) of each object's pixels over them and the axes, in pixels; None without maps."""
     parts = []
     for part in found.frames or (found,):

@@ -322,7 +322,9 @@ def _finish(
             raise Stopped("The run was stopped.")
         yield Finishing(len(grid) + round(done / of * len(grid)), 2 * len(grid))
     target.claim_table(job.overwrite)
-    write_parts(target.table, _table(numbering, opened, record))
+    outdated = target.outdated_table() if job.overwrite else None
+    for table in filter(None, (target.table, outdated)):
+        write_parts(table, _table(numbering, opened, record))
     report = {
         "n_blocks": len(grid),
         "n_objects": numbering.n_objects,

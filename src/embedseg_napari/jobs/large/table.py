@@ -8,9 +8,18 @@ import numpy as np
 
 from embedseg_napari.core.axes import SPATIAL
 from embedseg_napari.core.files.units import ascii_unit
+from embedseg_napari.jobs.object_table import first_names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
+
+
+def is_table_of_blocks(path: Path) -> bool:
+    """Whether a file is such a table, by the names of its columns; none of Parquet is."""
+    names = first_names(path)
+    return names[:1] == ["label"] and {"score", "size", "center_x", "first_x", "last_x"} <= {*names}
 
 
 def columns_of(

@@ -14,9 +14,11 @@ from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError
 from embedseg_napari.core.files.atomic import locked_place
 from embedseg_napari.core.files.leftovers import run_beside
+from embedseg_napari.core.files.names import identity
 from embedseg_napari.core.files.ngff import MARK, add_notes, read_notes
 from embedseg_napari.core.files.region import Region, choose_region
 from embedseg_napari.core.stores.description import seen_from
+from embedseg_napari.jobs.large.table import is_table_of_blocks
 
 if TYPE_CHECKING:
     from embedseg_napari.core.files.lazy_image import LazyImage
@@ -165,6 +167,13 @@ class Target:
                 "--table, or allow both to be made anew (--overwrite)."
             )
         return self.table
+
+    def outdated_table(self) -> Path | None:
+        """A table of earlier labels in the usual place, where that of these is elsewhere; it would pass for theirs."""
+        from embedseg_napari.core.stores.labels import table_place
+
+        usual = table_place(self.store, self.name)
+        return usual if identity(usual) != identity(self.table) and is_table_of_blocks(usual) else None
 
     def _check_table(self) -> None:
         notes = read_notes(self.labels)

@@ -19,7 +19,7 @@ from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thres
 from embedseg_napari.viewer.labelled_images import labelled_picture, ordered_labels
 from embedseg_napari.viewer.layers import FOUND, RESULT, TUNED, found_in, of_image
 from embedseg_napari.viewer.model_list import models, read_config
-from embedseg_napari.viewer.provenance import origin_of, remember
+from embedseg_napari.viewer.provenance import maps_of, remember
 from embedseg_napari.viewer.result_layers import is_shown, show_labels, spatial_frame
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class TuningFlow(QObject):
 
     def _find(self) -> None:
         true_layer, predicted = self.source.truth.layer(), self.source.predicted.layer()
-        path, origin, image = self.panel.model_path(), origin_of(predicted), self.panel.image.layer()
+        path, origin, image = self.panel.model_path(), maps_of(predicted), self.panel.image.layer()
         if true_layer is None:
             return
         if path is None:

@@ -31,7 +31,7 @@ from embedseg_napari.viewer.evaluate.source import EvaluationSource
 from embedseg_napari.viewer.evaluate.tables import ImageTable
 from embedseg_napari.viewer.evaluate.threshold_actions import TuningFlow
 from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
-from embedseg_napari.viewer.provenance import news, origin_of
+from embedseg_napari.viewer.provenance import maps_of, news
 from embedseg_napari.viewer.widgets.boxes import Sentence, short
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -148,7 +148,7 @@ class EvaluateWidget(DockPanel):
         self.reason.setText(fault)
         self.reason.setVisible(bool(fault) and not is_running and not self.source.is_wrong())
         predicted = self.source.predicted.layer() if self.source.is_layers() else None
-        self.thresholds.set_origin(origin_of(predicted))
+        self.thresholds.set_origin(maps_of(predicted))
         self.thresholds.set_running(is_running)
         self.thresholds.set_reason("Something is running; wait or stop it." if is_running else self._no_tuning())
         self.mistakes.threshold.setEnabled(not is_running)

@@ -12,6 +12,8 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.clustering.crossing import in_groups, on_planes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.evaluation.planes import require_planes
+from embedseg_napari.core.inference.added_region import Placed
+from embedseg_napari.core.measure.known_objects import with_known
 from embedseg_napari.core.measure.measurements import measuring, with_columns
 from embedseg_napari.viewer.labelled_images import found_within, labelled_part, labels_picture, turned_labels
 from embedseg_napari.viewer.layers import (
@@ -37,8 +39,10 @@ if TYPE_CHECKING:
 
 STALE = ("frame", "size", "centroid_z", "centroid_y", "centroid_x")
 """Columns of a segmentation's own table that the measured ones take the place of."""
+KNOWN = ("score", "margin_px")
+"""Columns that only objects have which are as they were found."""
 
-OF_MODEL = ("score", "margin_px", "touching_neighbours")
+OF_MODEL = (*KNOWN, "touching_neighbours")
 """Columns that objects have as a segmentation found them, all of them together."""
 
 
@@ -53,7 +57,9 @@ class LayerObjects:
     image: Any = None
     image_axes: str | None = None
     segmentation: Segmentation | None = None
-    """What found them, if a panel of this program did and they may be unchanged."""
+    """What was found there, if a panel of this program did."""
+    parts: tuple[Placed, ...] = ()
+    """What that was put together from, or itself."""
     layer_axes: str = ""
     """Axes of the layer, where it has others of one pixel."""
     within: Within | None = None
@@ -86,19 +92,21 @@ def objects_of(labels: Labels, image: Image | None, layers: Iterable[Layer] = ()
     if one_each_axes(labels.axis_labels, labels.name):
         return _one_each(labels, image)
     origin = origin_of(labels)
-    found = None if origin is None else origin.segmentation
+    found, parts = (None, ()) if origin is None else (origin.segmentation, origin.parts)
+    if found is not None and not parts:
+        parts = (Placed(found, (0,) * found.labels.ndim),)
     within = found_within(labels, layers if image is None else [image])
     if image is None:
         picture = labels_picture(labels)
         known = picture.array, picture.axes, picture.spacing, picture.unit
-        return _flat(LayerObjects(*known, segmentation=found, within=within))
+        return _flat(LayerObjects(*known, segmentation=found, parts=parts, within=within))
     picture = labelled_part(image, labels)
     axes = result_axes(picture.axes)
     array = turned_labels(labels, axes, image.name)
     spacing, unit = picture.spacing, picture.unit
     if spacing is None and labels.ndim == len(axes):
         spacing, unit = pixel_size(labels.scale, labels.units, axes)
-    return _flat(LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found, within=within))
+    return _flat(LayerObjects(array, axes, spacing, unit, picture.array, picture.axes, found, parts, within=within))
 
 
 def _one_each(labels: Labels, image: Image | None) -> LayerObjects:
@@ -166,34 +174,29 @@ def is_volume(labels: Labels) -> bool:
 def measure_layer(
     objects: LayerObjects, columns: tuple[str, ...], should_stop: Callable[[], bool]
 ) -> Generator[PartMeasured, None, Table]:
-    """Measure the objects; scores and margins are there if they are what a model found."""
+    """Measure the objects; scores and margins are there of those that are as a model found them."""
     if objects.has_one_each:
         planes = np.asarray(objects.labels)
         require_planes(planes, "The labels")
         groups = in_groups(on_planes(planes), planes.shape[1:], should_stop) or [np.zeros(planes.shape[1:], np.int32)]
         parts = [replace(objects, labels=group, has_one_each=False) for group in groups]
         return (yield from measure_overlaid(parts, None, columns, should_stop))
-    labels: Any = objects.labels
-    axes = objects.axes
-    found = objects.segmentation
-    # What is read in parts is measured so; no segmentation of this viewer is.
-    if found is not None and isinstance(labels, np.ndarray):
-        turned = reorder(labels, axes, found.axes or ordered(axes))
-        if np.array_equal(turned, found.labels):
-            labels, axes = found, found.axes or ordered(axes)
-    return (
-        yield from measuring(
-            labels,
-            objects.image,
-            axes,
-            image_axes=objects.image_axes,
-            spacing=objects.spacing,
-            unit=objects.unit,
-            columns=columns,
-            start=None if objects.within is None else objects.within.start,
-            should_stop=should_stop,
-        )
+    table = yield from measuring(
+        objects.labels,
+        objects.image,
+        objects.axes,
+        image_axes=objects.image_axes,
+        spacing=objects.spacing,
+        unit=objects.unit,
+        columns=columns,
+        start=None if objects.within is None else objects.within.start,
+        should_stop=should_stop,
     )
+    # What is read in parts is measured so; no segmentation of this viewer is.
+    if not objects.parts or not isinstance(objects.labels, np.ndarray):
+        return table
+    labels = reorder(objects.labels, objects.axes, ordered(objects.axes))
+    return with_known(table, labels, objects.parts, objects.first("T"))
 
 
 def measure_overlaid(
@@ -246,8 +249,18 @@ def give_features(labels: Labels, table: Table, rows: NDArray[np.intp]) -> None:
     columns = columns.rename(columns={"label": "index"}).set_index("index")
     before = labels.features
     if "index" in before and before["index"].is_unique:
-        own = before.set_index("index").drop(columns=[*STALE, *columns.columns], errors="ignore")
-        columns = columns.join(own)
+        own = before.set_index("index")
+        if origin_of(labels) is not None:
+            # What is known of the objects was measured with them.
+            own = own.drop(columns=[*KNOWN], errors="ignore")
+        elif len(rows) == len(table["label"]):
+            size = next((own[name] for name in ("num_pixels", "size") if name in own), None)
+            if size is not None:
+                # An object of another size was changed since, as the command judges it.
+                is_changed = size.reindex(columns.index) != columns["num_pixels"]
+                own = own.reindex(columns.index)
+                own.loc[is_changed, [name for name in KNOWN if name in own]] = np.nan
+        columns = columns.join(own.drop(columns=[*STALE, *columns.columns], errors="ignore"))
     ids = columns.index.to_numpy()
     if np.array_equal(ids, np.arange(1, len(ids) + 1)):
         # Napari's table takes the number of a row for that of the object, so the background has the first. Its status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -308,11 +309,10 @@ class ResultLayers:
         result.labels.metadata.update(result.selection.found_in())
         yield
         self._show_centers(result)
-        if result.before is None:
-            # Let the Evaluate panel find the maps behind the labels, and the model they came from.
-            provenance.remember(result.labels, segmentation, result.model_path)
-        else:
-            provenance.forget(result.labels)
+        # Let other panels find what is known of the objects, the maps behind them, and the model they came from.
+        placed = () if result.before is None else (result.before, part, shown)
+        parts = tuple(replace(one, start=tuple(np.subtract(one.start, shown.start).tolist())) for one in placed)
+        provenance.remember(result.labels, objects, result.model_path, parts)
 
     def _show_centers(self, result: Result) -> None:
         shown = result.shown
