@@ -85,7 +85,7 @@ def _frames(labels: Labels, layers: Iterable[Layer]) -> dict[str, int]:
             found[movie] = int(number)
         part = layer.metadata.get(PART_OF, {})
         start = part.get("start", ())
-        if len(start) > len(spatial_axes(picture_of(layer).axes)):
+        if start and len(start) > len(spatial_axes(picture_of(layer).axes)):
             # A part of a movie is cut out of one of its frames.
             found |= {part[key]: int(start[0]) for key in ("image", "store") if part.get(key)}
     return found

@@ -18,6 +18,7 @@ from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain, never
+from embedseg_napari.jobs.folder import earlier_run
 from embedseg_napari.jobs.folder.plan import FolderJob, plan
 from embedseg_napari.jobs.folder.segment_folder import segment_folder
 
@@ -133,3 +134,17 @@ def test_files_of_the_user_stay_as_they_are(job: FolderJob, table: str) -> None:
     for asked in (job, replace(job, overwrite=True)):
         assert not any("earlier" in text for text in run(asked))
         assert {path: path.read_bytes() for path in mine} == mine
+
+
+def test_a_table_of_all_images_that_cannot_be_written_anew_ends_no_run(job: FolderJob, monkeypatch: Any) -> None:
+    """As one that is open in another program."""
+    run(replace(job, tables="together"))
+    before = (job.results / "objects.csv").read_text()
+
+    def refuse(path: Path, *_: object, **__: object) -> None:
+        raise DataError(f"{path} is in use.")
+
+    monkeypatch.setattr(earlier_run, "write_text", refuse)
+    said = run(replace(job, overwrite=True))
+    assert any("objects.csv is of earlier labels, and was not written anew" in text for text in said)
+    assert (job.results / "objects.csv").read_text() == before

@@ -110,3 +110,10 @@ def test_two_frames_of_a_movie_are_not_compared(panel, viewer) -> None:
     panel.source.choose(viewer.layers["t=5"], viewer.layers["t=0"])
     assert panel.source.complaint.text() == "t=5 and t=0 are of different frames: choose labels of one frame."
     assert not panel.evaluate.isEnabled()
+
+
+def test_labels_of_axes_that_nobody_can_read_are_told_in_a_sentence(viewer, open_panel) -> None:
+    for name in ("one", "two"):
+        viewer.add_labels(np.zeros((1, 1, 3, 9, 9), int), name=name)
+    panel = open_panel("EmbedSeg: Evaluate")
+    assert "axes" in panel.source.fault()

@@ -23,12 +23,18 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder.earlier_run import is_made_here, is_whole, require_same_image, signature
+from embedseg_napari.jobs.folder.earlier_run import (
+    is_made_here,
+    is_whole,
+    renew_table,
+    require_same_image,
+    signature,
+)
 from embedseg_napari.jobs.folder.label_frames import LabelFrames
 from embedseg_napari.jobs.folder.map_file import MapFile
 from embedseg_napari.jobs.folder.plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
 from embedseg_napari.jobs.folder.report import FolderReport
-from embedseg_napari.jobs.object_table import as_csv, is_object_table, listed_images, object_table
+from embedseg_napari.jobs.object_table import as_csv, is_object_table, object_table
 from embedseg_napari.jobs.recipe import file_words, model_words, record
 from embedseg_napari.jobs.segment import ImageStarted, SegmentJob, loaded, predict, settings_of
 
@@ -168,7 +174,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         if tables and job.tables == "together":
             write_text(job.results / TABLE, as_csv(list(tables.values())), overwrite=job.overwrite)
         elif job.results / TABLE not in {output.table for output in outputs}:
-            yield from _renew_table(job.results / TABLE, tables, renewed)
+            yield from renew_table(job.results / TABLE, tables, renewed)
         page = None
         if report is not None and (tables or n_skipped):
             try:
@@ -177,22 +183,6 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                 yield Message(f"The report was not written: {error}", "warning")
     n_objects = sum(len(table["label"]) for table in tables.values())
     return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, n_skipped, page)
-
-
-def _renew_table(path: Path, tables: dict[str, Table], renewed: set[str]) -> Generator[Message, None, None]:
-    """Write a table of several images anew if it lists earlier labels of some, or say that it does."""
-    listed = listed_images(path)
-    outdated = sorted(listed & renewed)
-    if outdated and listed <= tables.keys():
-        write_text(path, as_csv(list(tables.values())), overwrite=True)
-        yield Message(f"{path.name} was of earlier labels; it is written anew.")
-    elif outdated:
-        more = f" and {len(outdated) - 1} more" if len(outdated) > 1 else ""
-        yield Message(
-            f"{path.name} stays as it is, for it also lists images that were not segmented now; what it says of "
-            f"{outdated[0]}{more} is of earlier labels.",
-            "warning",
-        )
 
 
 def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
