@@ -29,13 +29,15 @@ def misfit(path: Path | None, layers: AnnotationLayers) -> str:
 
     As long as all of a movie is chosen, nobody knows what fits its frames.
     """
-    if path is None or not layers.axes:
+    if path is None or layers.image is None:
         return ""
     try:
         config = read_config(path)
     except EmbedSegError as error:
         return str(error)
-    if config is None or (config.ndim == layers.kind[0] and config.takes_channels(layers.kind[1])):
+    if config is None or not layers.axes:
+        return ""
+    if config.ndim == layers.kind[0] and config.takes_channels(layers.kind[1]):
         return ""
     return (
         f"{path.stem} works on {config.ndim}D images with {count(config.n_channels, 'channel')}, but this image is "
