@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from os.path import commonprefix
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +13,7 @@ from napari.layers import Image
 from embedseg_napari.core.axes import result_axes
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
-from embedseg_napari.viewer.layers import SEGMENTED, array_of, is_users, line_of, name_axes, named_axes
+from embedseg_napari.viewer.layers import array_of, is_users, line_of, name_axes, named_axes, taken_from
 from embedseg_napari.viewer.result_layers import RESULTS
 
 if TYPE_CHECKING:
@@ -20,20 +23,44 @@ if TYPE_CHECKING:
 
 
 def image_under(labels: Labels, images: Iterable[Image]) -> Image | None:
-    """The image that labels lie on, pixel for pixel: that they were found in, or the first; None if there is none."""
-    found_in = labels.metadata.get(SEGMENTED)
-    for image in sorted(images, key=lambda one: str(one.unique_id) != found_in):
-        try:
-            picture = labelled_picture(image, labels)
-            axes = result_axes(picture.axes)
-            array = turned_labels(labels, axes, image.name)
-        except EmbedSegError:
-            # It is of another size or kind.
-            continue
-        sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
-        if tuple(array.shape) == tuple(sizes[letter] for letter in axes):
-            return image
-    return None
+    """The image that labels lie on, pixel for pixel; None if there is none.
+
+    Of several it is the one that the labels are known to be of; else the one in their place whose name begins most
+    like theirs, by whole words; else the first.
+    """
+    fitting, own = [image for image in images if _fits(labels, image)], taken_from(labels)
+    return max(
+        fitting,
+        key=lambda one: (str(one.unique_id) == own, not lie_apart(labels, one, fitting), _likeness(labels, one)),
+        default=None,
+    )
+
+
+def _fits(labels: Labels, image: Image) -> bool:
+    """Whether labels have a value for each pixel of an image."""
+    try:
+        picture = labelled_picture(image, labels)
+        axes = result_axes(picture.axes)
+        array = turned_labels(labels, axes, image.name)
+    except EmbedSegError:
+        # It is of another size or kind.
+        return False
+    sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
+    return tuple(array.shape) == tuple(sizes[letter] for letter in axes)
+
+
+def _likeness(labels: Labels, image: Image) -> tuple[int, bool]:
+    """With how many words of the image's name, or its file's, that of labels begins; whether these are all of them."""
+    pairs = [(one, other) for one in _words(labels) for other in _words(image)]
+    shared = [(len(commonprefix(pair)), pair[1]) for pair in pairs]
+    return max((n, n == len(words)) for n, words in shared)
+
+
+def _words(layer: Layer) -> list[list[str]]:
+    """The words of a layer's name, and of its file's where it has one."""
+    path = layer.metadata.get("path") or layer.source.path
+    names = [layer.name, *([Path(path).stem] if path else [])]
+    return [re.findall(r"[^\W_]+", name.casefold()) for name in names]
 
 
 def image_below(labels: Labels, layers: Sequence[Layer]) -> Image | None:
@@ -44,7 +71,7 @@ def image_below(labels: Labels, layers: Sequence[Layer]) -> Image | None:
     )
 
 
-def lie_apart(one: Labels, other: Labels, layers: Iterable[Layer]) -> bool:
+def lie_apart(one: Labels, other: Labels | Image, layers: Iterable[Layer]) -> bool:
     """Whether two layers are known to lie at different places, as two parts of an image do.
 
     They are where both were taken from one image, or neither begins at the origin. Nothing is known of those whose
@@ -57,8 +84,8 @@ def lie_apart(one: Labels, other: Labels, layers: Iterable[Layer]) -> bool:
     return is_known and np.allclose(*steps) and bool((np.abs(starts[1] - starts[0]) > steps[0] / 2).any())
 
 
-def _place(labels: Labels) -> dict[str, tuple[float, float]]:
-    """Where the first pixel of labels lies along each axis, but that of channels, and how far it is to the next."""
+def _place(labels: Labels | Image) -> dict[str, tuple[float, float]]:
+    """Where the first pixel of a layer lies along each axis, but that of channels, and how far it is to the next."""
     letters = named_axes(labels.axis_labels, labels.ndim) or RESULTS[-labels.ndim :].rjust(labels.ndim)
     starts = labels.data_to_world((0,) * labels.ndim)
     axes = zip(letters, starts, np.abs(labels.scale), strict=True)

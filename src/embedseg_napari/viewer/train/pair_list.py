@@ -23,6 +23,8 @@ from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import napari
 
     from embedseg_napari.core.axes import OneChannel
@@ -115,11 +117,11 @@ class PairRow(QFrame):
         if self._shapes is not None:
             self._shapes.events.data.connect(self._on_edit)
 
-    def choose_image_under(self) -> None:
-        """Choose the image that the labels lie on where they do not lie on the chosen one."""
+    def choose_image_under(self, images: Sequence[Image] | None = None) -> None:
+        """Choose the image that the labels lie on out of some, or all; the chosen one stays where none suits better."""
         image, labels = self.image.layer(), self.labels.layer()
         if image is not None and labels is not None:
-            self.image.choose(image_under(labels, [image, *self.image.layers]) or image)
+            self.image.choose(image_under(labels, [image, *(self.image.layers if images is None else images)]) or image)
 
     def close_down(self) -> None:
         """Follow the chosen layers no longer."""
@@ -306,7 +308,19 @@ class PairList(QWidget):
         finally:
             for row in self.rows:
                 # The panel says it beside Train; of several pairs it must be seen which one is meant.
-                row.complaint.complain(row.fault if len(self.rows) > 1 else "")
+                row.complaint.complain((row.fault or self._doubt(row)) if len(self.rows) > 1 else "")
+
+    def _doubt(self, row: PairRow) -> str:
+        """What is probably not meant by a pair; empty where nothing is."""
+        chosen = [box.layer() for box in row.boxes]
+        labels = chosen[1]
+        for other in self.rows:
+            others = [box.layer() for box in other.boxes]
+            # Regions of one image may be learned from with channels of their own.
+            if other != row and labels is not None and labels == others[1]:
+                if chosen[0] != others[0] or chosen[2] == others[2]:
+                    return f"{labels.name} stands in another pair, too."
+        return ""
 
     def files(self) -> list[PairFiles]:
         """Files of all rows, whose layers are known to fit together.
