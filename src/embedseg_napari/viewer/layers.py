@@ -161,6 +161,12 @@ def first_along(array: Any, axis: int) -> Any:
     return lazily(array)[(slice(None),) * axis + (0,)]
 
 
+def path_of(layer: Layer) -> Path | None:
+    """Where a layer was opened from, which may be gone; None where it was not."""
+    path = layer.metadata.get("path") or getattr(layer.source, "path", None)
+    return Path(path) if path else None
+
+
 def file_of(layer: Layer) -> Path:
     """The file that a layer was opened from, or the folder of its OME-Zarr.
 
@@ -169,13 +175,13 @@ def file_of(layer: Layer) -> Path:
     DataError
         If it was not, or the file is gone.
     """
-    path = layer.metadata.get("path") or getattr(layer.source, "path", None)
-    if not path or not (os.path.isfile(path) or is_store(Path(path))):
+    path = path_of(layer)
+    if path is None or not (os.path.isfile(path) or is_store(path)):
         raise DataError(
             f"Save {layer.name} first (File > Save Selected Layers…) and open that file: a command reads files."
         )
     # Of a name that was typed in a terminal; the command may be pasted into another one.
-    return Path(path).absolute()
+    return path.absolute()
 
 
 def axes_of_file(shape: Sequence[int], axes: str) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from os.path import commonprefix
-from pathlib import Path
+from itertools import takewhile
+from operator import eq
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from napari.layers import Image
 from embedseg_napari.core.axes import result_axes
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
-from embedseg_napari.viewer.layers import array_of, is_users, line_of, name_axes, named_axes, taken_from
+from embedseg_napari.viewer.layers import array_of, is_users, line_of, name_axes, named_axes, path_of, taken_from
 from embedseg_napari.viewer.result_layers import RESULTS
 
 if TYPE_CHECKING:
@@ -52,14 +52,14 @@ def _fits(labels: Labels, image: Image) -> bool:
 def _likeness(labels: Labels, image: Image) -> tuple[int, bool]:
     """With how many words of the image's name, or its file's, that of labels begins; whether these are all of them."""
     pairs = [(one, other) for one in _words(labels) for other in _words(image)]
-    shared = [(len(commonprefix(pair)), pair[1]) for pair in pairs]
+    shared = [(sum(takewhile(bool, map(eq, *pair))), pair[1]) for pair in pairs]
     return max((n, n == len(words)) for n, words in shared)
 
 
 def _words(layer: Layer) -> list[list[str]]:
     """The words of a layer's name, and of its file's where it has one."""
-    path = layer.metadata.get("path") or layer.source.path
-    names = [layer.name, *([Path(path).stem] if path else [])]
+    path = path_of(layer)
+    names = [layer.name, *([] if path is None else [path.stem])]
     return [re.findall(r"[^\W_]+", name.casefold()) for name in names]
 
 

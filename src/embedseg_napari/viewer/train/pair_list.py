@@ -315,11 +315,11 @@ class PairList(QWidget):
         chosen = [box.layer() for box in row.boxes]
         labels = chosen[1]
         for other in self.rows:
-            others = [box.layer() for box in other.boxes]
-            # Regions of one image may be learned from with channels of their own.
-            if other != row and labels is not None and labels == others[1]:
-                if chosen[0] != others[0] or chosen[2] == others[2]:
-                    return f"{labels.name} stands in another pair, too."
+            image, same, region = (box.layer() for box in other.boxes)
+            # Several regions of one image may be learned from.
+            is_other_part = image == chosen[0] and region != chosen[2]
+            if other != row and labels is not None and labels == same and not is_other_part:
+                return f"{labels.name} stands in another pair, too."
         return ""
 
     def files(self) -> list[PairFiles]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from embedseg_napari.viewer.label.drawing.colors import annotation_colors
 from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObjects
 from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
 from embedseg_napari.viewer.large.annotated_part import origin_of
-from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, array_of, free_copy, picture_of
+from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, array_of, free_copy, path_of, picture_of
 from embedseg_napari.viewer.result_layers import followed_frame, is_shown, replace_pixels
 
 if TYPE_CHECKING:
@@ -123,8 +122,8 @@ class AnnotationLayers:
     def picture(self) -> Picture:
         """The image, with the file it was read from."""
         assert self.image is not None
-        found, path = picture_of(self.image), self.image.source.path
-        return replace(found, axes=self.axes, path=None if path is None else Path(path), part_of=origin_of(self.image))
+        found = picture_of(self.image)
+        return replace(found, axes=self.axes, path=path_of(self.image), part_of=origin_of(self.image))
 
     @property
     def shape(self) -> tuple[int, ...]:
