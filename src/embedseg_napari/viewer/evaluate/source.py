@@ -156,7 +156,7 @@ class EvaluationSource(QWidget):
         own = [layer for layer in layers if is_users(layer)] if not stays or truth is None else [truth]
         own = own or [layer for layer in layers if EDITED in layer.metadata] or layers
         # The layers are listed from the top: the newest result comes first.
-        truths = sorted(reversed(own), key=lambda one: not _is_named_true(one))
+        truths = sorted(own, key=_is_named_true)[::-1]
         against = layers if judged is None else [judged]
         pairs = [(one, layer) for one in truths for layer in against if self._suit(one, layer)]
         true = min(

@@ -319,7 +319,7 @@ class ReviewBox(QWidget):
         edit = self._unchanged_copy()
         self._copy = None
         if edit is not None:
-            self.layers.apply(edit)
+            self.layers.take_back(edit)
 
     def _accept(self) -> None:
         labels = self.layers.array()
