@@ -351,6 +351,14 @@ def _is_length(unit: Any) -> bool:
     return dict(getattr(unit, "dimensionality", {"[length]": 1})) == {"[length]": 1}
 
 
+def channel_names(image: Image, n: int) -> tuple[str, ...]:
+    """What the channels of an image are called: as its file says, by their colours, or by their numbers."""
+    names = tuple(map(str, image.metadata.get(CHANNEL_NAMES, ())))
+    if len(names) == n:
+        return names
+    return ("red", "green", "blue", "alpha")[:n] if image.rgb else tuple(f"channel {i}" for i in range(n))
+
+
 def stacked(axes: str, stack: str) -> str:
     """Axes whose third one is read as the user says, if that is open."""
     if stack == FRAMES and "T" not in axes:
