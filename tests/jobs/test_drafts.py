@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 def test_a_model_sees_the_image_as_a_round_that_starts_from_it_does(tmp_path: Path, n_channels: int) -> None:
     model = load_model("nuclei-2d", device="cpu")
     # Which goes by the type of the pixels.
-    changes = {"normalization": NormalizationConfig(method="dtype-range")}
+    prediction = model.config.prediction.model_copy(update={"find_scale": True})
+    changes = {"normalization": NormalizationConfig(method="dtype-range"), "prediction": prediction}
     model.config = model.config.model_copy(update=changes)
     path = model.save(tmp_path / "of a range")
     sample = nuclei((128, 128), diameter=20, seed=1)
@@ -31,7 +32,10 @@ def test_a_model_sees_the_image_as_a_round_that_starts_from_it_does(tmp_path: Pa
     image = np.stack([(255 * grey / grey.max()).astype(np.uint8)] * n_channels)
     nothing = np.zeros(grey.shape, np.int32)
     request = DraftRequest(sample.labels, "truth", image, "image", nothing, "YX", model=path, device="cpu")
-    queue = drain(find_drafts(request, never))
+    events = []
+    queue = drain(find_drafts(request, never), events.append)
+    # Nobody asked at which scale the model sees best.
+    assert events == []
     found = with_channels(model, n_channels).predict(image, "CYX").labels
     assert found.max() > 3
     expected = draft_queue(queue.segmentation.labels, nothing, found)

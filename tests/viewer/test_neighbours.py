@@ -53,6 +53,40 @@ def test_the_image_that_labels_annotate_comes_before_others_of_its_size() -> Non
     assert image_under(labels, [first, second]) is second
 
 
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [
+        ("he1-truth", "he1"),
+        ("HE 2 mask", "he 2"),
+        ("he_2_wide_masks", "he 2 wide"),
+        ("plate_3_masks", "plate 3 raw"),
+        # Nothing is said by these.
+        ("he10-truth", "he"),
+        ("plate", "plate 4 raw"),
+        ("truth", "he"),
+        ("", "he"),
+    ],
+)
+def test_of_images_of_one_size_that_whose_name_the_labels_bear_is_theirs(name, of) -> None:
+    names = ["he", "he1", "he 2", "he 2 wide", "plate 4 raw", "plate 3 raw"]
+    images = [Image(np.zeros((8, 9)), name=one) for one in names]
+    assert image_under(Labels(np.zeros((8, 9), int), name=name), images).name == of
+
+
+def test_files_tell_as_well_whose_labels_are() -> None:
+    images = [Image(np.zeros((8, 9)), name="Image", metadata={"path": f"{name}.ome.tif"}) for name in ("he1", "he2")]
+    labels = Labels(np.zeros((8, 9), int), name="ROI", metadata={"path": "folder/he2.ome.tif"})
+    assert image_under(labels, images) is images[1]
+
+
+def test_the_place_of_labels_tells_more_than_their_name() -> None:
+    images = [
+        Image(np.zeros((8, 8)), name=name, translate=at) for name, at in (("a", (4, 1)), ("b", (4, 9)), ("b c", (4, 9)))
+    ]
+    labels = Labels(np.zeros((8, 8), int), name="a", translate=(4, 9))
+    assert image_under(labels, images) is images[1]
+
+
 def labels_at(*start, of="image", scale=0.5, **options):
     start = np.multiply(start, scale)
     return Labels(

@@ -147,3 +147,53 @@ def test_segment_takes_over_the_model_and_the_image_it_learned_from(viewer, open
     viewer.layers.remove(learned)
     panel.take_over(model, learned)
     assert panel.image.layer == other
+
+
+@pytest.fixture
+def slides(viewer):
+    """Two images of one size, what was found in each, and labels of each, listed as other panels leave them."""
+    images = {name: viewer.add_image(IMAGE, name=name) for name in ("he1", "he2")}
+    for name, image in images.items():
+        viewer.add_labels(LABELS, name=f"{name} labels", metadata={RESULT: FOUND, SEGMENTED: str(image.unique_id)})
+    for name in images:
+        viewer.add_labels(LABELS + 1, name=f"{name}-truth")
+    viewer.layers.move(viewer.layers.index(images["he2"]), 3)
+    return viewer.layers
+
+
+def test_labels_of_one_of_two_slides_go_with_that_slide(slides, open_panel):
+    source, measure = open_panel("EmbedSeg: Evaluate").source, open_panel("EmbedSeg: Measure")
+    assert (source.truth.layer(), source.predicted.layer()) == (slides["he1-truth"], slides["he1 labels"])
+    for number in (2, 1):
+        measure.labels.choose(slides[f"he{number}-truth"])
+        assert measure.image.layer() == slides[f"he{number}"]
+
+
+def test_the_slide_that_was_segmented_is_evaluated(slides, open_panel):
+    slides.remove("he1 labels")
+    source = open_panel("EmbedSeg: Evaluate").source
+    assert (source.truth.layer(), source.predicted.layer()) == (slides["he2-truth"], slides["he2 labels"])
+
+
+def test_each_pair_to_learn_from_is_of_one_slide(slides, open_panel):
+    pairs = open_panel("EmbedSeg: Train").pairs
+    first, second = pairs.rows[0], pairs.add_row()
+    for row, name in ((first, "he2"), (second, "he1")):
+        assert (row.image.layer(), row.labels.layer()) == (slides[name], slides[f"{name}-truth"])
+    pairs.pairs()
+    assert second.complaint.isHidden()
+    first.labels.choose(slides["he1-truth"])
+    assert first.image.layer() == slides["he1"]
+    pairs.pairs()
+    assert second.complaint.text() == "he1-truth stands in another pair, too."
+    first.labels.choose(slides["he2-truth"])
+    pairs.pairs()
+    assert second.complaint.isHidden()
+
+
+def test_the_slide_of_labels_may_come_after_them(viewer, open_panel):
+    measure, row = open_panel("EmbedSeg: Measure"), open_panel("EmbedSeg: Train").pairs.rows[0]
+    viewer.add_labels(LABELS + 1, name="he2-truth")
+    for name in ("he1", "he2", "he3"):
+        viewer.add_image(IMAGE, name=name)
+    assert measure.image.layer() == row.image.layer() == viewer.layers["he2"]

@@ -12,6 +12,7 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.exchange.export import ANNOTATIONS, import_labels
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.review.drafts import draft_labels, draft_queue
+from embedseg_napari.core.runs import drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -64,7 +65,8 @@ def find_drafts(request: DraftRequest, should_stop: Callable[[], bool]) -> Gener
 
         model = seeing_channels(load_model(request.model, request.device), len(request.image))
         predictor = Predictor(model, model.config.prediction)
-        found = (yield from predictor.run(request.image, model.config.axes, should_stop)).labels
+        # What is said of a segmentation that nobody sees, as of its scale, says nothing of drafts.
+        found = drain(predictor.run(request.image, model.config.axes, should_stop)).labels
     return draft_queue(labels, request.annotation, found)
 
 

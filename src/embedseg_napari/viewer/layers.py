@@ -176,6 +176,12 @@ def first_along(array: Any, axis: int) -> Any:
     return lazily(array)[(slice(None),) * axis + (0,)]
 
 
+def path_of(layer: Layer) -> Path | None:
+    """Where a layer was opened from, which may be gone; None where it was not."""
+    path = layer.metadata.get("path") or getattr(layer.source, "path", None)
+    return Path(path) if path else None
+
+
 def file_of(layer: Layer) -> Path:
     """The file that a layer was opened from, or the folder of its OME-Zarr.
 
@@ -184,13 +190,13 @@ def file_of(layer: Layer) -> Path:
     DataError
         If it was not, or the file is gone.
     """
-    path = layer.metadata.get("path") or getattr(layer.source, "path", None)
-    if not path or not (os.path.isfile(path) or is_store(Path(path))):
+    path = path_of(layer)
+    if path is None or not (os.path.isfile(path) or is_store(path)):
         raise DataError(
             f"Save {layer.name} first (File > Save Selected Layers…) and open that file: a command reads files."
         )
     # Of a name that was typed in a terminal; the command may be pasted into another one.
-    return Path(path).absolute()
+    return path.absolute()
 
 
 def axes_of_file(shape: Sequence[int], axes: str) -> str:
@@ -384,6 +390,14 @@ def frame_interval(scale: Any, units: Any, axes: str, metadata: Mapping[Any, Any
 def _is_length(unit: Any) -> bool:
     """Whether a unit of napari's, or its name, is one of length."""
     return dict(getattr(unit, "dimensionality", {"[length]": 1})) == {"[length]": 1}
+
+
+def channel_names(image: Image, n: int) -> tuple[str, ...]:
+    """What the channels of an image are called: as its file says, by their colours, or by their numbers."""
+    names = tuple(map(str, image.metadata.get(CHANNEL_NAMES, ())))
+    if len(names) == n:
+        return names
+    return ("red", "green", "blue", "alpha")[:n] if image.rgb else tuple(f"channel {i}" for i in range(n))
 
 
 def stacked(axes: str, stack: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from itertools import takewhile
+from operator import eq
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,16 +14,16 @@ from embedseg_napari.core.axes import result_axes, spatial_axes
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
 from embedseg_napari.viewer.layers import (
-    ANNOTATION,
     PART_OF,
-    SEGMENTED,
     TIME_POINT,
     array_of,
     is_users,
     line_of,
     name_axes,
     named_axes,
+    path_of,
     picture_of,
+    taken_from,
 )
 from embedseg_napari.viewer.result_layers import RESULTS
 
@@ -31,20 +34,44 @@ if TYPE_CHECKING:
 
 
 def image_under(labels: Labels, images: Iterable[Image]) -> Image | None:
-    """The image that labels lie on, pixel for pixel: of which they are, or the first; None if there is none."""
-    found_in = labels.metadata.get(SEGMENTED, labels.metadata.get(ANNOTATION))
-    for image in sorted(images, key=lambda one: str(one.unique_id) != found_in):
-        try:
-            picture = labelled_picture(image, labels)
-            axes = result_axes(picture.axes)
-            array = turned_labels(labels, axes, image.name)
-        except EmbedSegError:
-            # It is of another size or kind.
-            continue
-        sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
-        if tuple(array.shape) == tuple(sizes[letter] for letter in axes):
-            return image
-    return None
+    """The image that labels lie on, pixel for pixel; None if there is none.
+
+    Of several it is the one that the labels are known to be of; else the one in their place whose name begins most
+    like theirs, by whole words; else the first.
+    """
+    fitting, own = [image for image in images if _fits(labels, image)], taken_from(labels)
+    return max(
+        fitting,
+        key=lambda one: (str(one.unique_id) == own, not lie_apart(labels, one, fitting), _likeness(labels, one)),
+        default=None,
+    )
+
+
+def _fits(labels: Labels, image: Image) -> bool:
+    """Whether labels have a value for each pixel of an image."""
+    try:
+        picture = labelled_picture(image, labels)
+        axes = result_axes(picture.axes)
+        array = turned_labels(labels, axes, image.name)
+    except EmbedSegError:
+        # It is of another size or kind.
+        return False
+    sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
+    return tuple(array.shape) == tuple(sizes[letter] for letter in axes)
+
+
+def _likeness(labels: Labels, image: Image) -> tuple[int, bool]:
+    """With how many words of the image's name, or its file's, that of labels begins; whether these are all of them."""
+    pairs = [(one, other) for one in _words(labels) for other in _words(image)]
+    shared = [(sum(takewhile(bool, map(eq, *pair))), pair[1]) for pair in pairs]
+    return max((n, n == len(words)) for n, words in shared)
+
+
+def _words(layer: Layer) -> list[list[str]]:
+    """The words of a layer's name, and of its file's where it has one."""
+    path = path_of(layer)
+    names = [layer.name, *([] if path is None else [path.stem])]
+    return [re.findall(r"[^\W_]+", name.casefold()) for name in names]
 
 
 def image_below(labels: Labels, layers: Sequence[Layer]) -> Image | None:
@@ -55,7 +82,7 @@ def image_below(labels: Labels, layers: Sequence[Layer]) -> Image | None:
     )
 
 
-def lie_apart(one: Labels, other: Labels, layers: Sequence[Layer]) -> bool:
+def lie_apart(one: Labels, other: Labels | Image, layers: Sequence[Layer]) -> bool:
     """Whether two layers are known to lie at different places, as two parts or two frames of an image do.
 
     Parts are known to where both were taken from one image, or neither begins at the origin. Nothing is known of those
@@ -70,13 +97,13 @@ def lie_apart(one: Labels, other: Labels, layers: Sequence[Layer]) -> bool:
     return is_known and np.allclose(*steps) and bool((np.abs(starts[1] - starts[0]) > steps[0] / 2).any())
 
 
-def are_of_other_frames(one: Labels, other: Labels, layers: Sequence[Layer]) -> bool:
+def are_of_other_frames(one: Labels, other: Labels | Image, layers: Sequence[Layer]) -> bool:
     """Whether two layers are known to be of different frames of one movie, which their images were taken out of."""
     here, there = _frames(one, layers), _frames(other, layers)
     return any(here[movie] != there[movie] for movie in here.keys() & there.keys())
 
 
-def _frames(labels: Labels, layers: Iterable[Layer]) -> dict[str, int]:
+def _frames(labels: Labels | Image, layers: Iterable[Layer]) -> dict[str, int]:
     """Of which frame labels are, by the `unique_id` of the movie, or its store; empty where they are of none."""
     known, found = {str(one.unique_id): one for one in layers}, {}
     for layer in (labels, *(known[key] for key in line_of(labels, known.values())[1:] if key in known)):
@@ -91,8 +118,8 @@ def _frames(labels: Labels, layers: Iterable[Layer]) -> dict[str, int]:
     return found
 
 
-def _place(labels: Labels) -> dict[str, tuple[float, float]]:
-    """Where the first pixel of labels lies along each axis, but that of channels, and how far it is to the next."""
+def _place(labels: Labels | Image) -> dict[str, tuple[float, float]]:
+    """Where the first pixel of a layer lies along each axis, but that of channels, and how far it is to the next."""
     letters = named_axes(labels.axis_labels, labels.ndim) or RESULTS[-labels.ndim :].rjust(labels.ndim)
     starts = labels.data_to_world((0,) * labels.ndim)
     axes = zip(letters, starts, np.abs(labels.scale), strict=True)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from napari.layers import Labels
+    from numpy.typing import NDArray
 
 
 class PixelChanges:
@@ -44,6 +47,27 @@ class PixelChanges:
         """Notice undo and redo: napari tells of them as of any other plane that is shown, and not of a hidden layer."""
         if _history(self.layer) != self._history:
             self._take(event)
+
+
+def take_back(layer: Labels, indices: tuple[NDArray[Any], ...], before: Any) -> None:
+    """Change pixels back that one step has changed, as if it had never been: undo and redo do not know it any more.
+
+    Parameters
+    ----------
+    layer : Labels
+        Their layer.
+    indices : tuple of ndarray
+        All pixels that the step has changed, one array per axis.
+    before : int or ndarray
+        What was there.
+    """
+    layer.data[indices] = before
+    steps = getattr(getattr(layer, "__wrapped__", layer), "_undo_history", None) or []
+    for number in reversed(range(len(steps))):
+        if len(steps[number]) == 1 and np.array_equal(np.asarray(steps[number][0][0]), np.asarray(indices)):
+            del steps[number]
+            break
+    layer.refresh()
 
 
 def _history(layer: Labels | None) -> tuple[int, ...]:

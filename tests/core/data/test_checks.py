@@ -115,6 +115,7 @@ def test_flaws_are_counted(ndim, planes):
     warnings = check_examples([example(as_planes(labels) if planes else labels, planes=planes)])
     assert len(warnings) == 2
     assert warnings[0].startswith("Labels in several pieces: 1")
+    assert warnings[0].endswith("give each a plane of its own." if planes else "give each its own number.")
     assert warnings[1].startswith("Objects of at most 4 pixels: 1")
 
 

@@ -186,6 +186,28 @@ def test_a_copy_that_nobody_changed_or_accepted_is_taken_back(viewer, review):
     assert (labels_of(review) == 2).any()
 
 
+@pytest.mark.parametrize("is_painted_meanwhile", [False, True])
+def test_undo_brings_no_copy_back(viewer, review, is_painted_meanwhile):
+    layer, states = review.layers.labels, [np.zeros_like(review.truth), labels_of(review).copy()]
+
+    def paint():
+        layer.data_setitem(tuple(axis[len(states) : len(states) + 1] for axis in np.nonzero(review.truth == 0)), 1)
+        states.append(np.where(labels_of(review) == 2, 0, labels_of(review)))
+
+    paint()
+    press(viewer, Qt.Key.Key_J)
+    press(viewer, Qt.Key.Key_R)
+    assert (labels_of(review) == 2).any()
+    if is_painted_meanwhile:
+        paint()
+    press(viewer, Qt.Key.Key_J)
+    for step in (layer.undo, layer.redo):
+        for state in states[::-1]:
+            assert np.array_equal(labels_of(review), state)
+            step()
+        states.reverse()
+
+
 @pytest.mark.parametrize("way", ["changed", "accepted"])
 def test_a_copy_is_learned_and_saved_once_it_was_changed_or_accepted(viewer, review, panel, way):
     before, layer = labels_of(review).copy(), review.layers.labels

@@ -45,3 +45,32 @@ def test_the_mean_of_all_channels_can_be_learned_from(panel, viewer, qtbot, blob
     panel.preview.begin(panel.request().config, learns_from_layers=True)
     seen = panel.preview.view.example(pair.examples()[0], NormalizationConfig())
     np.testing.assert_allclose(seen.image, normalize(2.0 * image[None], NormalizationConfig()), atol=1e-5)
+
+
+def test_channels_have_their_names_and_the_chosen_one_stays(viewer, open_panel):
+    (row,) = open_panel("EmbedSeg: Train").pairs.rows
+    names = {"a": ("DAPI", "GFP"), "b": ("GFP", "DAPI"), "plain": ()}
+    images = {
+        name: viewer.add_image(
+            np.zeros((2, 24, 24)), name=name, axis_labels=("c", "y", "x"), metadata={"channel_names": of}
+        )
+        for name, of in names.items()
+    }
+    images["colours"] = viewer.add_image(np.zeros((24, 24, 3), np.uint8), name="colours", rgb=True)
+    viewer.add_labels(np.ones((24, 24), int), name="truth")
+    seen = {}
+    for name, image in images.items():
+        row.image.choose(image)
+        seen[name] = [row.channel.itemText(i) for i in range(row.channel.count())][2:]
+    assert seen == {
+        "a": ["DAPI", "GFP"], "b": ["GFP", "DAPI"], "plain": ["channel 0", "channel 1"],
+        "colours": ["red", "green", "blue"],
+    }  # fmt: skip
+    row.channel.setCurrentText("blue")
+    assert row.pair().channel == 2
+    row.image.choose(images["a"])
+    assert row.pair().channel is None
+    row.channel.setCurrentText("GFP")
+    assert row.pair().channel == 1
+    row.image.choose(images["b"])
+    assert row.pair().channel == 0

@@ -291,11 +291,12 @@ def _warnings(found: Sequence[_Found]) -> list[str]:
         lambda one: one.n == 0 and one.has_background,
         "Masks without any object: {n}, the first {first}. They teach background only.",
     )
-    warn(
-        lambda one: one.n_split,
+    split = (
         "Labels in several pieces: {n}, the first in {first}. Each counts as one object; if the pieces are objects, "
-        "give each its own number.",
+        "give each "
     )
+    warn(lambda one: 0 if one.example.is_planes else one.n_split, split + "its own number.")
+    warn(lambda one: one.n_split if one.example.is_planes else 0, split + "a plane of its own.")
     warn(
         lambda one: one.n_tiny,
         f"Objects of at most {TINY} pixels: {{n}}, the first in {{first}}. Slips of the brush?",

@@ -259,7 +259,7 @@ def _model_config(
         if start.ndim != ndim or not start.takes_channels(statistics.n_channels):
             raise SettingsError(
                 f"The start model works on {start.ndim}D images with {count(start.n_channels, 'channel')}; these are "
-                f"{ndim}D with {statistics.n_channels}. Start from another model, or from scratch."
+                f"{ndim}D with {statistics.n_channels}. Start from another model, or from a new network."
             )
         # Weights mean nothing on another grid or after another normalisation.
         grid, normalization = start.grid_spacing, start.normalization

@@ -154,11 +154,15 @@ class EvaluationSource(QWidget):
         # What is annotated in a session is seldom all that is there.
         own = [layer for layer in layers if is_users(layer)] if not stays or truth is None else [truth]
         own = own or [layer for layer in layers if EDITED in layer.metadata] or layers
-        named = [layer for layer in own if any(word in layer.name.lower() for word in TRUE_WORDS)]
         # The layers are listed from the top: the newest result comes first.
-        truths = (named if len(named) == 1 else []) + own[::-1]
+        truths = sorted(own, key=_is_named_true)[::-1]
         against = layers if judged is None else [judged]
-        true = next((one for one in truths if any(self._suit(one, layer) for layer in against)), None)
+        pairs = [(one, layer) for one in truths for layer in against if self._suit(one, layer)]
+        true = min(
+            pairs,
+            key=lambda pair: (not _is_named_true(pair[0]), not self._is_found_under(*pair)),
+            default=(None,),
+        )[0]
         if true is None and not is_users(truths[0]):
             # A frame that was annotated is no truth of its movie.
             found = [layer for layer in layers if ANNOTATION not in layer.metadata]
@@ -167,19 +171,23 @@ class EvaluationSource(QWidget):
             return
         true = true or truths[0]
         others = [layer for layer in layers if layer != true]
-        image = image_below(true, list(self.truth.viewer.layers))
         others.sort(
             key=lambda one: (
                 not self._suit(true, one),
                 is_users(one),
                 ANNOTATION in one.metadata,
-                image is None or one.metadata.get(SEGMENTED) != str(image.unique_id),
+                not self._is_found_under(true, one),
                 not one.visible,
                 EDITED not in one.metadata,
             )
         )
         self.truth.choose(true)
         self.predicted.choose(judged or others[0])
+
+    def _is_found_under(self, truth: Labels, predicted: Labels) -> bool:
+        """Whether a layer was found in the image of the truth."""
+        image = image_below(truth, list(self.truth.viewer.layers))
+        return image is not None and predicted.metadata.get(SEGMENTED) == str(image.unique_id)
 
     def _suit(self, truth: Labels, predicted: Labels) -> bool:
         """Whether two layers may be compared: as large in some order of axes, own truth with planes, in one place."""
@@ -352,6 +360,10 @@ class EvaluationSource(QWidget):
         self.use_layers.setChecked(True)
         self.truth.choose(truth)
         self.predicted.choose(predicted)
+
+
+def _is_named_true(layer: Labels) -> bool:
+    return any(word in layer.name.lower() for word in TRUE_WORDS)
 
 
 def _is_candidate(layer: Labels) -> bool:

@@ -11,19 +11,16 @@ import numpy as np
 from napari.layers import Image
 from napari.utils.notifications import show_info
 
-from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
-from embedseg_napari.core.session.images import to_frame
 from embedseg_napari.core.wording import count
 from embedseg_napari.viewer.camera import go_to, show_whole
-from embedseg_napari.viewer.file_metadata import axis_labels, axis_scale, axis_units
 from embedseg_napari.viewer.label.autosave import count_all
 from embedseg_napari.viewer.label.handed_on import begin_anew
+from embedseg_napari.viewer.label.image_layer import show_image
 from embedseg_napari.viewer.label.sight import Sight
 from embedseg_napari.viewer.label.time_points import mark_frame, take_frame, time_axis
-from embedseg_napari.viewer.large.annotated_part import mark_of, place_of
-from embedseg_napari.viewer.layers import ANNOTATION, PART_OF, picture_of, unknown_axis
+from embedseg_napari.viewer.layers import ANNOTATION, picture_of, unknown_axis
 from embedseg_napari.viewer.widgets.boxes import short
 from embedseg_napari.viewer.widgets.pixel_size import lacks_size, resize
 
@@ -283,21 +280,8 @@ class SessionNavigator:
 
     def _open(self, name: str) -> Any:
         picture = self.autosave.pictures.get(name) or self._session().load_image(name)
-        array, n = to_frame(picture), len(spatial_axes(picture.axes))
-        is_rgb = picture.is_colour and len(array) in (3, 4)
-        # Colours are none of a layer's own axes.
-        lead = int("C" in picture.axes and not is_rgb)
-        axes = "C" * lead + "ZYX"[-n:]
-        layer = self.viewer.add_image(
-            np.moveaxis(array, 0, -1) if is_rgb else array if lead else array[0],
-            name=name,
-            rgb=is_rgb,
-            axis_labels=axis_labels(axes),
-            scale=axis_scale(axes, picture.spacing),
-            units=axis_units(axes, picture.unit),
-            translate=None if picture.part_of is None else [0.0] * lead + place_of(picture.part_of, picture.spacing, n),
-            metadata={} if picture.part_of is None else {PART_OF: mark_of(picture.part_of)},
-        )
+        is_file = self.autosave.holds(name) and self._session().image(name).source is not None
+        layer = show_image(self.viewer, name, picture, is_file=is_file)
         self.autosave.names[str(layer.unique_id)] = name
         mark_frame(self.viewer, name)
         return layer

@@ -312,7 +312,7 @@ class ReviewBox(QWidget):
             return
         copy = labels.metadata.pop(PENDING, None)
         if copy is not None and copy.is_pending(np.asarray(labels.data), labels.metadata):
-            self.layers.apply(back)
+            self.layers.take_back(back)
 
     def _accept(self) -> None:
         labels = self.layers.array()

@@ -17,7 +17,7 @@ from embedseg_napari.core.files.ngff import find_group
 from embedseg_napari.core.files.picture import same_pixels
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.machine import fits_machine
-from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, pixel_size
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, path_of, pixel_size
 from embedseg_napari.viewer.result_layers import followed_frame
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Source:
     @property
     def folder(self) -> Path:
         """Where a new store for its labels is proposed."""
-        path = _path(self.layer)
+        path = path_of(self.layer)
         return Path.home() if path is None else path.absolute().parent
 
     @property
@@ -133,7 +133,7 @@ class Source:
         Reads a few pixels.
         """
         mine = self.image(job.level)
-        path = _path(self.layer) if self.store is None else self.store
+        path = path_of(self.layer) if self.store is None else self.store
         theirs = None
         if path is not None and (path.is_file() or self.store is not None):
             try:
@@ -201,7 +201,7 @@ def source_of(layer: Image, axes: str) -> Source:
             f"The axes of {layer.name} are in the order {axes}; in blocks only TC(Z)YX is segmented. Transpose the "
             "layer's array, or segment a part of it."
         )
-    path = _path(layer)
+    path = path_of(layer)
     store = None
     if path is not None and is_store(path):
         try:
@@ -246,11 +246,6 @@ def _pieces(array: Any) -> tuple[int, ...]:
     if chunks is None or not all(isinstance(n, int) for n in chunks):
         return tuple(min(PIECE, int(n)) for n in array.shape)
     return tuple(chunks)
-
-
-def _path(layer: Image) -> Path | None:
-    path = layer.metadata.get("path") or layer.source.path
-    return None if not path else Path(path)
 
 
 def _not_elsewhere(path: Path, level: int, axes: str | None) -> LazyImage:

@@ -14,7 +14,7 @@ from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes,
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
 from embedseg_napari.core.wording import count
-from embedseg_napari.viewer.layers import array_of, lazily, name_axes, picture_of, pixel_size
+from embedseg_napari.viewer.layers import array_of, channel_names, lazily, name_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import followed_frame
 from embedseg_napari.viewer.segment.regions import RECTANGLE, VIEW, WHOLE, Selection, rectangle_bounds, view_bounds
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
@@ -356,16 +356,12 @@ class ImageInput(QWidget):
         # "The only one" of another image was nobody's choice.
         before = self.channel.currentData() if self._has_channels() else None
         shown = self.channel.currentText()
-        names = tuple(self.layer.metadata.get("channel_names", ())) if self.layer is not None else ()
-        if len(names) != n:
-            is_rgb = self.layer is not None and self.layer.rgb
-            names = ("red", "green", "blue", "alpha")[:n] if is_rgb else tuple(f"channel {i}" for i in range(n))
         with signals_blocked(self.channel):
             self.channel.clear()
             if n > 1:
                 self.channel.addItem(f"all {n}", "all")
-                for i, name in enumerate(names):
-                    self.channel.addItem(str(name), i)
+                for i, name in enumerate(channel_names(self.layer, n)):
+                    self.channel.addItem(name, i)
                 self.channel.addItem("mean of all", "mean")
                 grey = "mean" if self.layer is not None and self.layer.rgb else 0
                 # What was shown for another model may not fit this one.

@@ -13,7 +13,7 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
 from embedseg_napari.jobs.training_recipe import PairFiles
 from embedseg_napari.viewer.labelled_images import labelled_picture, pair_from_layers
-from embedseg_napari.viewer.layers import file_of, is_users, is_users_or_found, name_axes
+from embedseg_napari.viewer.layers import channel_names, file_of, is_users, is_users_or_found, name_axes
 from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.pixel_changes import PixelChanges
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
@@ -23,6 +23,8 @@ from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import napari
 
     from embedseg_napari.core.axes import OneChannel
@@ -61,7 +63,7 @@ class PairRow(QFrame):
             "How the third axis is read: as depth, or as frames that are segmented by themselves.",
         )
         self.voxel = VoxelBox(viewer)
-        self.channel = ChoiceBox(tooltip="Channels to learn from: all, their mean, or one, counted from 0.")
+        self.channel = ChoiceBox(tooltip="Channels to learn from: all, their mean, or one.")
         self.remove = QToolButton()
         self.remove.setText("✕")
         self.remove.setToolTip("Train without this pair.")
@@ -115,11 +117,11 @@ class PairRow(QFrame):
         if self._shapes is not None:
             self._shapes.events.data.connect(self._on_edit)
 
-    def choose_image_under(self) -> None:
-        """Choose the image that the labels lie on where they do not lie on the chosen one."""
+    def choose_image_under(self, images: Sequence[Image] | None = None) -> None:
+        """Choose the image that the labels lie on out of some, or all; the chosen one stays where none suits better."""
         image, labels = self.image.layer(), self.labels.layer()
         if image is not None and labels is not None:
-            self.image.choose(image_under(labels, [image, *self.image.layers]) or image)
+            self.image.choose(image_under(labels, [image, *(self.image.layers if images is None else images)]) or image)
 
     def close_down(self) -> None:
         """Follow the chosen layers no longer."""
@@ -151,12 +153,17 @@ class PairRow(QFrame):
             shape = image.data[0].shape if image.multiscale else image.data.shape
             n_channels = shape[axes.index("C")]
         self.form.setRowVisible(self.channel, n_channels > 1)
-        entries = [ALL_CHANNELS, MEAN, *map(str, range(n_channels))]
+        names = channel_names(image, n_channels) if image is not None and n_channels > 1 else ()
+        entries = [ALL_CHANNELS, *([MEAN] if names else []), *names]
         with signals_blocked(self.stack, self.channel):
             self.stack.setCurrentText(FRAMES if "T" in axes else VOLUME)
             if entries != [self.channel.itemText(i) for i in range(self.channel.count())]:
+                # Where channels come in another order, the one of the same name stays.
+                shown = self.channel.currentText()
                 self.channel.clear()
-                self.channel.addItems(entries)
+                for name, channel in zip(entries, (None, "mean", *range(n_channels)), strict=False):
+                    self.channel.addItem(name, channel)
+                self.channel.setCurrentIndex(max(self.channel.findText(shown), 0))
         self.changed.emit()
 
     def _ask_voxel(self, axes: str) -> None:
@@ -234,10 +241,8 @@ class PairRow(QFrame):
         return PairFiles(file_of(image), file_of(labels), labelled_picture(image, labels).axes)
 
     def _channel(self) -> OneChannel | None:
-        channel = self.channel.currentText()
-        if channel == MEAN and self.form.isRowVisible(self.channel):
-            return "mean"
-        return int(channel) if channel.isdecimal() and self.form.isRowVisible(self.channel) else None
+        channel: OneChannel | None = self.channel.currentData()
+        return channel if self.form.isRowVisible(self.channel) else None
 
 
 class PairList(QWidget):
@@ -306,7 +311,19 @@ class PairList(QWidget):
         finally:
             for row in self.rows:
                 # The panel says it beside Train; of several pairs it must be seen which one is meant.
-                row.complaint.complain(row.fault if len(self.rows) > 1 else "")
+                row.complaint.complain((row.fault or self._doubt(row)) if len(self.rows) > 1 else "")
+
+    def _doubt(self, row: PairRow) -> str:
+        """What is probably not meant by a pair; empty where nothing is."""
+        chosen = [box.layer() for box in row.boxes]
+        labels = chosen[1]
+        for other in self.rows:
+            image, same, region = (box.layer() for box in other.boxes)
+            # Several regions of one image may be learned from.
+            is_other_part = image == chosen[0] and region != chosen[2]
+            if other != row and labels is not None and labels == same and not is_other_part:
+                return f"{labels.name} stands in another pair, too."
+        return ""
 
     def files(self) -> list[PairFiles]:
         """Files of all rows, whose layers are known to fit together.

@@ -282,6 +282,14 @@ class TrainWidget(TrainingPanel):
         """Show what the current network makes of an image."""
         self.preview.show_preview(event)
 
+    def reset_choices(self, event: object = None) -> None:
+        """List the layers anew; an image that has come since may be that of the labels of a pair."""
+        before = self.pairs.rows[0].image.layers
+        super().reset_choices(event)
+        if not self.is_closed and not self.is_training:
+            for row in self.pairs.rows:
+                row.choose_image_under([one for one in row.image.layers if one not in before])
+
     def learns_from(self, layer: Layer) -> bool:
         """Whether a layer is chosen as an image, or the labels of one."""
         return any(layer in (row.image.layer(), row.labels.layer()) for row in self.pairs.rows)

@@ -23,7 +23,7 @@ from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -158,10 +158,7 @@ class LabelsPanel(DockPanel):
         """List the layers anew; an image that has come since may be that of the labels."""
         before = self.image.layers
         super().reset_choices(event)
-        labels, chosen = self.labels.layer(), self.image.layer()
-        is_fit = labels is not None and chosen is not None and image_under(labels, [chosen]) is not None
-        if not is_fit and any(one not in before for one in self.image.layers):
-            self._propose_image()
+        self._choose_image([one for one in self.image.layers if one not in before])
         self._say_whose()
         if self.labels.layer() is None and not self.is_closed:
             # What is there now may be what cannot be looked at.
@@ -169,10 +166,14 @@ class LabelsPanel(DockPanel):
 
     def _propose_image(self, *_: object) -> None:
         """Choose the image that the labels lie on; without one, brightness would be left out unasked."""
+        self._choose_image(self.image.layers)
+
+    def _choose_image(self, images: Sequence[Image]) -> None:
+        """Choose the image that the labels lie on out of some, or keep the one that is chosen."""
         layer = self.labels.layer()
-        if layer is not None:
+        if layer is not None and images:
             chosen = [one for one in (self.image.layer(),) if one is not None]
-            self.image.choose(image_under(layer, [*chosen, *self.image.layers]))
+            self.image.choose(image_under(layer, [*chosen, *images]))
 
     def _ask_planes(self, *_: object) -> None:
         """Ask what planes of labels are where neither they nor their image say it, nor what found them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +19,9 @@ from embedseg_napari.viewer.label.drawing.colors import annotation_colors
 from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObjects
 from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
 from embedseg_napari.viewer.large.annotated_part import origin_of
-from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, array_of, free_copy, picture_of
+from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, array_of, free_copy, path_of, picture_of
 from embedseg_napari.viewer.pending_copy import without_copy
+from embedseg_napari.viewer.pixel_changes import take_back
 from embedseg_napari.viewer.result_layers import followed_frame, is_shown, replace_pixels
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
     from numpy.typing import NDArray
 
-    from embedseg_napari.core.annotation.edits import Edit
+    from embedseg_napari.core.annotation.edits import Edit, Indices
     from embedseg_napari.core.files.tiff import Picture
     from embedseg_napari.viewer.result_layers import Frame
 
@@ -122,8 +122,8 @@ class AnnotationLayers:
     def picture(self) -> Picture:
         """The image, with the file it was read from."""
         assert self.image is not None
-        found, path = picture_of(self.image), self.image.source.path
-        return replace(found, axes=self.axes, path=None if path is None else Path(path), part_of=origin_of(self.image))
+        found = picture_of(self.image)
+        return replace(found, axes=self.axes, path=path_of(self.image), part_of=origin_of(self.image))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -277,19 +277,26 @@ class AnnotationLayers:
         accepted : collection of int
             Objects that are accepted with it.
         """
-        assert self.frame is not None
         labels, protection = self._labels(), self.protection
         if not len(edit) or protection is None:
             return
-        indices = self.frame.coordinates(np.stack(edit.indices, axis=1)).T
         protection.forget_unused(np.unique(edit.values).tolist())
         with protection.off():
-            labels.data_setitem(tuple(indices), edit.values)
+            labels.data_setitem(self._indices(edit), edit.values)
         protection.add(accepted)
         if labels.selected_label in accepted:
             # The brush would go on painting what is finished.
             labels.selected_label = next_free_label(self.array())
         self._on_change()
+
+    def take_back(self, edit: Edit) -> None:
+        """Change pixels back that were applied as one edit, which the layer's own undo no longer knows then."""
+        take_back(self._labels(), self._indices(edit), edit.values)
+        self._on_change()
+
+    def _indices(self, edit: Edit) -> Indices:
+        assert self.frame is not None
+        return tuple(self.frame.coordinates(np.stack(edit.indices, axis=1)).T)
 
     def array(self) -> NDArray[np.int32]:
         """The labels ((Z,) Y, X) themselves, no copy."""
