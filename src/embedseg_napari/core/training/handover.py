@@ -16,6 +16,8 @@ from embedseg_napari.core.training.validation import with_reached_seeds
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from torch import Tensor
+
     from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.model.model import Model
@@ -42,10 +44,11 @@ def finish(
         When it returns True what is not chosen yet stays as it is.
     """
     yield from run.save()
-    model, share, prediction, precision = run.model(run.best), 1.0, run.model_config.prediction, run.plan.precision
+    weights, score = _so_far(run) if stopped else (run.best, run.state.best_score)
+    model, share, prediction, precision = run.model(weights), 1.0, run.model_config.prediction, run.plan.precision
     try:
         if run.keeps_start and run.state.step:
-            model, share = yield from _near_start(run, model, should_stop)
+            model, share, score = yield from _near_start(run, model, score, should_stop)
         if not stopped and run.validator.examples and run.fabric.global_rank == 0:
             # Trainings by epochs are repeatable, so all images are looked at however long it takes.
             seconds = CHOICE_SHARE * run.clock.seconds() if run.config.epochs is None else math.inf
@@ -57,29 +60,43 @@ def finish(
     except Stopped:
         stopped = True
         yield Message("Stopped before weights and thresholds were chosen; the model is saved as it was trained so far.")
-    if run.state.best_score == 0:
+    if score == 0:
         what = "held-out objects" if run.data.n_held_out else "objects of the held-out images"
         yield Message(
             f"The model finds none of the {what} yet. Train longer; if that does not help, check that each mask "
             "belongs to its image.",
             "warning",
         )
-    yield TrainingFinished(stopped, run.state.best_score)
-    return _result(run, model, prediction, share, stopped)
+    yield TrainingFinished(stopped, score)
+    return _result(run, model, prediction, share, score, stopped)
 
 
 def interrupted(run: TrainingRun) -> TrainingResult:
-    """Hand over the best model so far as it stands, in no time.
+    """Hand over the model so far as it stands, in no time.
 
     No checkpoint is written: an interruption may come in the middle of a step, and the last one is whole.
     """
-    return _result(run, run.model(run.best), run.model_config.prediction, 1.0, stopped=True)
+    weights, score = _so_far(run)
+    return _result(run, run.model(weights), run.model_config.prediction, 1.0, score, stopped=True)
+
+
+def _so_far(run: TrainingRun) -> tuple[dict[str, Tensor], float | None]:
+    """Weights to hand over where training ends before its time, none for those of now; and their score if it is known.
+
+    Held-out images are looked at now and then, first after a few steps. What was best then says nothing of the network
+    that has learned for minutes since: only one that was found to be worse gives way to it.
+    """
+    scored = [row for row in run.state.history if row.ap_mean is not None]
+    if scored and not scored[-1].is_best:
+        return run.best, run.state.best_score
+    is_known = not run.data.validation or (scored and scored[-1].step == run.state.step)
+    return {}, run.state.best_score if is_known else None
 
 
 def _near_start(
-    run: TrainingRun, model: Model, should_stop: Callable[[], bool]
-) -> Generator[Message, None, tuple[Model, float]]:
-    """The model nearest to the start model that finds the annotated objects about as well; its share of training."""
+    run: TrainingRun, model: Model, score: float | None, should_stop: Callable[[], bool]
+) -> Generator[Message, None, tuple[Model, float, float | None]]:
+    """The model nearest to the start model that finds the annotated objects about as well; its share and score."""
     assert run.start_from is not None
     start, trained = run.start_from.network.state_dict(), model.network.state_dict()
 
@@ -89,20 +106,20 @@ def _near_start(
     settings, precision = run.model_config.prediction, run.plan.precision
     share = least_share(model_of, run.blended_examples(), settings, precision, should_stop)
     if share == 1:
-        return model, share
+        return model, share, score
     model = model_of(share)
     if run.validator.examples:
         maps = run.validator.embed(model, precision, should_stop)
-        run.state.best_score = run.validator.score(maps, settings).ap_mean
+        score = run.validator.score(maps, settings).ap_mean
     yield Message(
         f"The model keeps {100 * (1 - share):.0f} % of the weights it started from: it finds the annotated objects "
         "about as well with them."
     )
-    return model, share
+    return model, share, score
 
 
 def _result(
-    run: TrainingRun, model: Model, prediction: PredictionConfig, share: float, stopped: bool
+    run: TrainingRun, model: Model, prediction: PredictionConfig, share: float, score: float | None, stopped: bool
 ) -> TrainingResult:
     history = tuple(run.state.history)
     model.config = run.model_config.model_copy(
@@ -110,13 +127,13 @@ def _result(
             # Not before: the images that it learned from have said how large objects are in them.
             "prediction": prediction.model_copy(update={"find_scale": run.config.find_scale}),
             "history": tuple(dataclasses.asdict(row) for row in history),
-            "training": _record(run, share),
+            "training": _record(run, share, score),
         }
     )
-    return TrainingResult(model, history, run.state.best_score, stopped, None)
+    return TrainingResult(model, history, score, stopped, None)
 
 
-def _record(run: TrainingRun, share: float) -> dict[str, Any]:
+def _record(run: TrainingRun, share: float, score: float | None) -> dict[str, Any]:
     """How the model was trained, for its file; of its weights `share` are the trained ones, the rest the start's."""
     return {
         "settings": run.state.settings,
@@ -131,7 +148,7 @@ def _record(run: TrainingRun, share: float) -> dict[str, Any]:
         "n_held_out_objects": run.data.n_held_out,
         "precision": run.plan.precision,
         "device": str(run.fabric.device),
-        "best_score": run.state.best_score,
+        "best_score": score,
         "started_from": None if run.start_from is None else run.start_from.config.name,
         "share_trained": share,
     }
