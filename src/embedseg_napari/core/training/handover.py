@@ -6,6 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from embedseg_napari.core.config.model import USUAL_SEED_THRESHOLD
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import Message, TrainingFinished
 from embedseg_napari.core.model.known_models import model_at
@@ -56,7 +57,8 @@ def finish(
             if message is not None:
                 yield message
         if run.data.threshold_examples and run.fabric.global_rank == 0:
-            prediction = with_reached_seeds(model, run.data.threshold_examples, prediction, precision, should_stop)
+            annotated, usual = run.data.threshold_examples, run.plan.usual_seed_threshold
+            prediction = with_reached_seeds(model, annotated, prediction, usual, precision, should_stop)
     except Stopped:
         stopped = True
         yield Message("Stopped before weights and thresholds were chosen; the model is saved as it was trained so far.")
@@ -127,14 +129,16 @@ def _result(
             # Not before: the images that it learned from have said how large objects are in them.
             "prediction": prediction.model_copy(update={"find_scale": run.config.find_scale}),
             "history": tuple(dataclasses.asdict(row) for row in history),
-            "training": _record(run, share, score),
+            "training": _record(run, prediction, share, score),
         }
     )
     return TrainingResult(model, history, score, stopped, None)
 
 
-def _record(run: TrainingRun, share: float, score: float | None) -> dict[str, Any]:
+def _record(run: TrainingRun, prediction: PredictionConfig, share: float, score: float | None) -> dict[str, Any]:
     """How the model was trained, for its file; of its weights `share` are the trained ones, the rest the start's."""
+    # Held-out images may have chosen another one, for good.
+    is_found = run.data.validation and prediction.seed_threshold != run.model_config.prediction.seed_threshold
     return {
         "settings": run.state.settings,
         "crop_size": list(run.plan.crop_size),
@@ -151,6 +155,7 @@ def _record(run: TrainingRun, share: float, score: float | None) -> dict[str, An
         "best_score": score,
         "started_from": None if run.start_from is None else run.start_from.config.name,
         "share_trained": share,
+        USUAL_SEED_THRESHOLD: prediction.seed_threshold if is_found else run.plan.usual_seed_threshold,
     }
 
 

@@ -76,6 +76,8 @@ class TrainingPlan:
     """Of the model to be: grid, normalisation, scale, object sizes, first thresholds."""
     known_least_size: int | None = None
     """Pixels of the images up to which the model that is started from drops objects."""
+    usual_seed_threshold: float = 0.9
+    """What the seed threshold is lowered from where the annotated objects do not reach it."""
 
     def fixed(self) -> dict[str, Any]:
         """What a training keeps to the end, also where labels join it or it is resumed with more of them."""
@@ -153,7 +155,10 @@ def plan_training(
     weight = config.foreground_weight or (
         FOREGROUND_WEIGHT[model_config.architecture] if model_config.ndim == 2 else balanced
     )
-    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config, known)
+    usual = model_config.prediction.seed_threshold if start_from is None else start_from.usual_seed_threshold
+    return TrainingPlan(
+        statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config, known, usual
+    )
 
 
 def batch_factor(device: torch.device) -> int:
