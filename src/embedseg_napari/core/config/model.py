@@ -146,7 +146,11 @@ class ModelConfig(Settings):
         )
         if isinstance(noted, float | int):
             return min(max(float(noted), stored), 1.0)
-        if isinstance(settings, dict) and settings.get("reached_seeds") and not self.training.get("n_validation_images"):
+        if (
+            isinstance(settings, dict)
+            and settings.get("reached_seeds")
+            and not self.training.get("n_validation_images")
+        ):
             # It was saved before that was noted.
             return max(PredictionConfig().seed_threshold, stored)
         return stored

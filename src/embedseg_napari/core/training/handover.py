@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.config.model import USUAL_SEED_THRESHOLD
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import Message, TrainingFinished
-from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.core.training.blending import blended, least_share
+from embedseg_napari.core.training.origin import origin_of
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.validation import with_reached_seeds
 
@@ -137,6 +137,7 @@ def _result(
 
 def _record(run: TrainingRun, prediction: PredictionConfig, share: float, score: float | None) -> dict[str, Any]:
     """How the model was trained, for its file; of its weights `share` are the trained ones, the rest the start's."""
+    origin = run.state.origin or origin_of(run.plan, run.start_from)
     # Held-out images may have chosen another one, for good.
     is_found = run.data.validation and prediction.seed_threshold != run.model_config.prediction.seed_threshold
     return {
@@ -144,7 +145,7 @@ def _record(run: TrainingRun, prediction: PredictionConfig, share: float, score:
         "crop_size": list(run.plan.crop_size),
         "batch_size": run.plan.batch_size,
         "steps": run.state.step,
-        "steps_before": _steps_before(run.start_from),
+        "steps_before": origin.steps_before,
         "seconds": round(run.clock.seconds(), 1),
         "n_images": len(run.data.training),
         "n_validation_images": len(run.data.validation),
@@ -153,13 +154,7 @@ def _record(run: TrainingRun, prediction: PredictionConfig, share: float, score:
         "precision": run.plan.precision,
         "device": str(run.fabric.device),
         "best_score": score,
-        "started_from": None if run.start_from is None else run.start_from.config.name,
+        "started_from": origin.started_from,
         "share_trained": share,
         USUAL_SEED_THRESHOLD: prediction.seed_threshold if is_found else run.plan.usual_seed_threshold,
     }
-
-
-def _steps_before(start: Model | None) -> int:
-    """Steps of trainings that this one goes on from; those of a bundled model were made on other images."""
-    is_bundled = start is not None and start.path is not None and model_at(start.path).is_bundled
-    return 0 if start is None or is_bundled else start.config.n_steps or 0

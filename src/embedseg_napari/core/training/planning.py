@@ -97,11 +97,21 @@ class TrainingPlan:
         )
 
     def resumed(self, state: TrainingState) -> TrainingPlan:
-        """The plan of a resumed training: what is fixed is taken from its state, as far as that knows it."""
+        """The plan of a resumed training: what it keeps is taken from its state, as far as that knows it."""
         kept = {name: getattr(state, name) for name in self.fixed()}
         kept = {name: value for name, value in kept.items() if value is not None}
         values = self.model_config.model_dump() | (state.network or {})
         model_config = ModelConfig.parse(values | {"reference_scale": kept.get("scale", self.scale)})
+        if (origin := state.origin) is not None:
+            changes = {
+                "seed_threshold": origin.seed_threshold,
+                "foreground_threshold": origin.foreground_threshold,
+                "min_object_size": least_object_size(self.statistics.sizes, origin.known_least_size),
+            }
+            prediction = model_config.prediction.model_copy(update=changes)
+            model_config = model_config.model_copy(update={"prediction": prediction})
+            kept["known_least_size"] = origin.known_least_size
+            kept["usual_seed_threshold"] = origin.usual_seed_threshold
         return replace(self, **kept, model_config=model_config)
 
 

@@ -24,8 +24,8 @@ class TrainingResult:
     history: tuple[EpochFinished, ...]
     """One row per epoch."""
     best_score: float | None
-    """Validation score of `model`: mean AP over IoU 0.5 ... 0.9; None without validation, or where a stopped training has
-    made steps since the last one.
+    """Validation score of `model`: mean AP over IoU 0.5 ... 0.9; None without validation, or where a stopped training
+    has made steps since the last one.
 
     Where objects are held out instead of images: the fraction of them found in the last validation, same mean."""
     stopped: bool
