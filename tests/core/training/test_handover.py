@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from embedseg_napari.core.config import TrainingConfig
+from embedseg_napari.core.events import Message
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.model.model import Model, load_model
-from embedseg_napari.core.runs import drain
+from embedseg_napari.core.runs import drain, unheard
 from embedseg_napari.core.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("slim_network")
@@ -26,9 +27,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def trained(pair, start=None, validation=(), **changes):
+def trained(pair, start=None, validation=(), on_event=None, **changes):
     config = TrainingConfig.preset("few", **SHORT | changes, precision="float32")
-    return drain(Trainer(config, [pair], validation, start).run())
+    return drain(Trainer(config, [pair], validation, start).run(), on_event or unheard)
 
 
 def let_seeds_reach(monkeypatch, labels, peak):
@@ -40,6 +41,25 @@ def let_seeds_reach(monkeypatch, labels, peak):
         offsets[:, inside] = np.argwhere(inside).mean(0)[:, None] - at[:, inside]
     maps = EmbeddingMaps(offsets, np.full_like(at, 3.0), np.where(labels > 0, peak, 0.1).astype(np.float32))
     monkeypatch.setattr(Model, "embed", lambda *_, **__: maps)
+
+
+def warnings(seen):
+    return [event.text for event in seen if isinstance(event, Message) and event.level == "warning"]
+
+
+@pytest.mark.parametrize("peak", [0.7, 0.3])
+def test_held_out_objects_are_scored_with_the_threshold_that_is_stored(blobs, monkeypatch, peak):
+    image, labels = blobs(2, 14, 96)
+    let_seeds_reach(monkeypatch, labels, peak)
+    seen = []
+    result = trained((image, labels), validation=None, on_event=seen.append)
+    assert result.model.config.training["n_held_out_objects"] > 0
+    assert result.model.config.prediction.seed_threshold == max(peak, 0.5)
+    # In the epochs no threshold is lowered yet.
+    assert result.history[-1].ap_mean == 0
+    assert (result.best_score > 0.5) is (peak > 0.5)
+    assert result.model.config.training["best_score"] == result.best_score
+    assert any("finds none of the held-out objects" in text for text in warnings(seen)) is (peak < 0.5)
 
 
 @pytest.mark.parametrize("is_old", [False, True])

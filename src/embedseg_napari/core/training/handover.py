@@ -47,21 +47,26 @@ def finish(
     yield from run.save()
     weights, score = _so_far(run) if stopped else (run.best, run.state.best_score)
     model, share, prediction, precision = run.model(weights), 1.0, run.model_config.prediction, run.plan.precision
+    missing = "weights and thresholds were"
     try:
         if run.keeps_start and run.state.step:
-            model, share, score = yield from _near_start(run, model, score, should_stop)
+            model, share = yield from _near_start(run, model, should_stop)
+        if run.data.threshold_examples and run.fabric.global_rank == 0:
+            annotated, usual = run.data.threshold_examples, run.plan.usual_seed_threshold
+            prediction = with_reached_seeds(model, annotated, prediction, usual, precision, should_stop)
+            missing = "its number format was"
         if not stopped and run.validator.examples and run.fabric.global_rank == 0:
             # Trainings by epochs are repeatable, so all images are looked at however long it takes.
             seconds = CHOICE_SHARE * run.clock.seconds() if run.config.epochs is None else math.inf
             prediction, message = run.validator.choose_prediction(model, prediction, precision, should_stop, seconds)
             if message is not None:
                 yield message
-        if run.data.threshold_examples and run.fabric.global_rank == 0:
-            annotated, usual = run.data.threshold_examples, run.plan.usual_seed_threshold
-            prediction = with_reached_seeds(model, annotated, prediction, usual, precision, should_stop)
     except Stopped:
         stopped = True
-        yield Message("Stopped before weights and thresholds were chosen; the model is saved as it was trained so far.")
+        yield Message(f"Stopped before {missing} chosen; the model is saved as it was trained so far.")
+    is_other = share < 1 or prediction.seed_threshold != run.model_config.prediction.seed_threshold
+    if is_other and not run.data.validation and run.validator.examples and run.fabric.global_rank == 0:
+        score = _score(run, model, prediction, should_stop)
     if score == 0:
         what = "held-out objects" if run.data.n_held_out else "objects of the held-out images"
         yield Message(
@@ -95,10 +100,21 @@ def _so_far(run: TrainingRun) -> tuple[dict[str, Tensor], float | None]:
     return {}, run.state.best_score if is_known else None
 
 
+def _score(
+    run: TrainingRun, model: Model, prediction: PredictionConfig, should_stop: Callable[[], bool]
+) -> float | None:
+    """Score of the held-out objects with the weights and thresholds that are handed over; None where it is stopped."""
+    try:
+        maps = run.validator.embed(model, run.plan.precision, should_stop)
+        return run.validator.score(maps, prediction).ap_mean
+    except Stopped:
+        return None
+
+
 def _near_start(
-    run: TrainingRun, model: Model, score: float | None, should_stop: Callable[[], bool]
-) -> Generator[Message, None, tuple[Model, float, float | None]]:
-    """The model nearest to the start model that finds the annotated objects about as well; its share and score."""
+    run: TrainingRun, model: Model, should_stop: Callable[[], bool]
+) -> Generator[Message, None, tuple[Model, float]]:
+    """The model nearest to the start model that finds the annotated objects about as well; its share of training."""
     assert run.start_from is not None
     start, trained = run.start_from.network.state_dict(), model.network.state_dict()
 
@@ -108,16 +124,13 @@ def _near_start(
     settings, precision = run.model_config.prediction, run.plan.precision
     share = least_share(model_of, run.blended_examples(), settings, precision, should_stop)
     if share == 1:
-        return model, share, score
+        return model, share
     model = model_of(share)
-    if run.validator.examples:
-        maps = run.validator.embed(model, precision, should_stop)
-        score = run.validator.score(maps, settings).ap_mean
     yield Message(
         f"The model keeps {100 * (1 - share):.0f} % of the weights it started from: it finds the annotated objects "
         "about as well with them."
     )
-    return model, share, score
+    return model, share
 
 
 def _result(

@@ -27,7 +27,8 @@ class TrainingResult:
     """Validation score of `model`: mean AP over IoU 0.5 ... 0.9; None without validation, or where a stopped training
     has made steps since the last one.
 
-    Where objects are held out instead of images: the fraction of them found in the last validation, same mean."""
+    Where objects are held out instead of images: the fraction of them found, same mean; in the last validation, or
+    with the thresholds of the model where it has others."""
     stopped: bool
     """Whether a stop was asked for before the end."""
     path: Path | None

@@ -356,8 +356,9 @@ class TrainingRun:
 
     def _reserve_time(self, seconds: float) -> None:
         """Keep enough of a time budget for the end, if a validation takes `seconds`."""
-        # A last score, maps in float32 and in the reduced precision, and the choice of thresholds where there is one.
-        times = 6.0 if self.validator.chooses_model else 4.0
+        # A last score, maps in float32 and in the reduced precision, and the choice of thresholds; of held-out objects,
+        # where there is none, another score with the thresholds that the annotated objects reach.
+        times = 6.0 if self.validator.chooses_model else 5.0
         self.schedule.reserve = max(self.schedule.reserve, 2.0 + times * seconds)
 
     def _keep_if_best(self, scores: Scores) -> bool:
