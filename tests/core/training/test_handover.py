@@ -12,6 +12,7 @@ from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import drain, unheard
+from embedseg_napari.core.training import handover
 from embedseg_napari.core.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("slim_network")
@@ -98,3 +99,20 @@ def test_without_seeds_to_reach_the_threshold_stays_and_what_it_was_lowered_from
     second = trained(pair, first, reached_seeds=False).model
     assert second.config.prediction.seed_threshold == 0.55
     assert trained(pair, second).model.config.prediction.seed_threshold == 0.9
+
+
+@pytest.mark.parametrize(("reached_seeds", "threshold"), [(True, 0.7), (False, 0.9)])
+def test_shares_of_the_start_model_are_compared_with_the_threshold_that_is_stored(
+    blobs, monkeypatch, reached_seeds, threshold
+):
+    pair, seen = blobs(2), []
+    start = trained(pair, reached_seeds=False).model
+    let_seeds_reach(monkeypatch, pair[1], 0.7)
+
+    def choose(model_of, annotated, settings_of, *_):
+        seen.append(settings_of(model_of(0.5)))
+        return 1.0, 1.0
+
+    monkeypatch.setattr(handover, "least_share", choose)
+    found = trained(pair, start, reached_seeds=reached_seeds).model
+    assert [one.seed_threshold for one in seen] == [found.config.prediction.seed_threshold] == [threshold]

@@ -10,16 +10,16 @@ from embedseg_napari.core.config.model import USUAL_SEED_THRESHOLD
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import Message, TrainingFinished
 from embedseg_napari.core.training.blending import blended, least_share
-from embedseg_napari.core.training.origin import origin_of
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.validation import with_reached_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     from torch import Tensor
 
     from embedseg_napari.core.config import PredictionConfig
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.run import TrainingRun
@@ -51,9 +51,8 @@ def finish(
     try:
         if run.keeps_start and run.state.step:
             model, share = yield from _near_start(run, model, should_stop)
-        if run.data.threshold_examples and run.fabric.global_rank == 0:
-            annotated, usual = run.data.threshold_examples, run.plan.usual_seed_threshold
-            prediction = with_reached_seeds(model, annotated, prediction, usual, precision, should_stop)
+        if not run.data.validation and run.fabric.global_rank == 0:
+            prediction = _reached(run, model, run.data.threshold_examples, should_stop)
             missing = "its number format was"
         if not stopped and run.validator.examples and run.fabric.global_rank == 0:
             # Trainings by epochs are repeatable, so all images are looked at however long it takes.
@@ -100,6 +99,16 @@ def _so_far(run: TrainingRun) -> tuple[dict[str, Tensor], float | None]:
     return {}, run.state.best_score if is_known else None
 
 
+def _reached(
+    run: TrainingRun, model: Model, annotated: Sequence[Example], should_stop: Callable[[], bool]
+) -> PredictionConfig:
+    """Settings with the seed threshold that most objects of some images reach; as they are where there are none."""
+    settings, usual = run.model_config.prediction, run.plan.usual_seed_threshold
+    if not annotated:
+        return settings
+    return with_reached_seeds(model, annotated, settings, usual, run.plan.precision, should_stop)
+
+
 def _score(
     run: TrainingRun, model: Model, prediction: PredictionConfig, should_stop: Callable[[], bool]
 ) -> float | None:
@@ -121,15 +130,20 @@ def _near_start(
     def model_of(share: float) -> Model:
         return model if share == 1 else run.model(blended(start, trained, share))
 
-    settings, precision = run.model_config.prediction, run.plan.precision
-    share = least_share(model_of, run.blended_examples(), settings, precision, should_stop)
+    annotated = run.blended_examples()
+
+    def settings_of(model: Model) -> PredictionConfig:
+        return _reached(run, model, annotated if run.config.reached_seeds else [], should_stop)
+
+    share, found = least_share(model_of, annotated, settings_of, run.plan.precision, should_stop)
     if share == 1:
         return model, share
     model = model_of(share)
-    yield Message(
-        f"The model keeps {100 * (1 - share):.0f} % of the weights it started from: it finds the annotated objects "
-        "about as well with them."
-    )
+    kept = f"keeps {100 * (1 - share):.0f} % of the weights it started from"
+    if found > 0:
+        yield Message(f"The model {kept}: it finds the annotated objects about as well with them.")
+    else:
+        yield Message(f"The trained network finds none of the annotated objects, so the model {kept}.")
     return model, share
 
 
@@ -150,7 +164,7 @@ def _result(
 
 def _record(run: TrainingRun, prediction: PredictionConfig, share: float, score: float | None) -> dict[str, Any]:
     """How the model was trained, for its file; of its weights `share` are the trained ones, the rest the start's."""
-    origin = run.state.origin or origin_of(run.plan, run.start_from)
+    origin = run.state.origin or run.plan.origin(run.start_from)
     # Held-out images may have chosen another one, for good.
     is_found = run.data.validation and prediction.seed_threshold != run.model_config.prediction.seed_threshold
     return {

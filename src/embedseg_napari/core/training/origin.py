@@ -13,7 +13,6 @@ from embedseg_napari.core.settings import Count  # noqa: TC001, pydantic looks i
 
 if TYPE_CHECKING:
     from embedseg_napari.core.model.model import Model
-    from embedseg_napari.core.training.planning import TrainingPlan
 
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
@@ -32,21 +31,13 @@ class Origin:
     started_from: str | None
     """Name of the model; None for a new network."""
     steps_before: Count
-    """Steps of trainings that this one goes on from; those of a bundled model were made on other images."""
+    """Steps of trainings that this one goes on from."""
 
 
-def origin_of(plan: TrainingPlan, start: Model | None) -> Origin:
-    """What a training that was never resumed began with."""
+def steps_before(start: Model | None) -> int:
+    """Steps of trainings that one from this model goes on from; those of a bundled one were made on other images."""
     is_bundled = start is not None and start.path is not None and model_at(start.path).is_bundled
-    prediction = plan.model_config.prediction
-    return Origin(
-        prediction.seed_threshold,
-        prediction.foreground_threshold,
-        plan.usual_seed_threshold,
-        plan.known_least_size,
-        None if start is None else start.config.name,
-        0 if start is None or is_bundled else max(start.config.n_steps or 0, 0),
-    )
+    return 0 if start is None or is_bundled else max(start.config.n_steps or 0, 0)
 
 
 def start_words(start: Model | None) -> str:

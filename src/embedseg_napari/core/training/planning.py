@@ -19,6 +19,7 @@ from embedseg_napari.core.data.statistics import (
 from embedseg_napari.core.device import choose_device, free_memory, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.networks.network import STRIDE
+from embedseg_napari.core.training.origin import Origin, steps_before
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import Architecture, Precision, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.statistics import DatasetStatistics
+    from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.checkpoint import TrainingState
 
 PIXELS_PER_STEP = {2: 65536, 3: 409600}
@@ -94,6 +96,18 @@ class TrainingPlan:
         """Which network learns, and on which grid and after which normalisation: its weights mean nothing on others."""
         return self.model_config.model_dump(
             mode="json", include={"architecture", "n_channels", "grid_spacing", "normalization"}
+        )
+
+    def origin(self, start: Model | None) -> Origin:
+        """What a training begins with that starts from this model."""
+        prediction = self.model_config.prediction
+        return Origin(
+            seed_threshold=prediction.seed_threshold,
+            foreground_threshold=prediction.foreground_threshold,
+            usual_seed_threshold=self.usual_seed_threshold,
+            known_least_size=self.known_least_size,
+            started_from=None if start is None else start.config.name,
+            steps_before=steps_before(start),
         )
 
     def resumed(self, state: TrainingState) -> TrainingPlan:

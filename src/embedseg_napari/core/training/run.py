@@ -33,7 +33,7 @@ from embedseg_napari.core.training.checkpoint import (
 from embedseg_napari.core.training.crops.ahead import BatchesAhead
 from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.optimization import Optimization
-from embedseg_napari.core.training.origin import origin_of, start_words
+from embedseg_napari.core.training.origin import start_words
 from embedseg_napari.core.training.previews import Previews
 from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.threads import ThreadTuner
@@ -95,7 +95,7 @@ class TrainingRun:
         self.state = TrainingState(
             settings=config.model_dump(mode="json"),
             start=start_words(start_from),
-            origin=origin_of(plan, start_from),
+            origin=plan.origin(start_from),
             network=plan.network(),
             **data.description(),
             **plan.fixed(),
@@ -155,7 +155,7 @@ class TrainingRun:
         if state.start is None:
             # An older version's run, which does not tell: what it did not start from must not be mixed in.
             self.start_from = None
-        self.state.origin = state.origin or origin_of(self.plan, self.start_from)
+        self.state.origin = state.origin or self.plan.origin(self.start_from)
         before, self.plan = self.plan, self.plan.resumed(self.state)
         self.model_config = self.plan.model_config
         self.data.normalization = self.model_config.normalization
@@ -187,7 +187,9 @@ class TrainingRun:
             if each * len(scored) > COSTLY * self.schedule.limit:
                 # Else the first one, of a network that knows nothing yet, is made whatever it costs.
                 self.validation_cost = each * len(scored)
-            self.schedule.reserve += each * (len(thresholded) + (1 + len(SHARES)) * len(blending))
+            # For each share that may be kept, a threshold first.
+            passes = (2 if thresholded else 1) * (1 + len(SHARES))
+            self.schedule.reserve += each * (len(thresholded) + passes * len(blending))
         return TrainingStarted(
             n_images=len(self.data.training),
             n_validation_images=len(self.data.validation),
