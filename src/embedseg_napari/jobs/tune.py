@@ -301,6 +301,6 @@ def store_settings(
 
         model = load_model(source, "cpu")
         settings = model.config.prediction.changed(changes)
-        model.config = model.config.model_copy(update={"prediction": settings, **others})
+        model.config = model.config.with_prediction(settings).model_copy(update=others)
         model.save(target, overwrite=overwrite)
     return target

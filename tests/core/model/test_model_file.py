@@ -11,7 +11,7 @@ from safetensors.torch import save
 from embedseg_napari.core.config import ModelConfig, ObjectSizes, PredictionConfig
 from embedseg_napari.core.errors import DataError, ModelError
 from embedseg_napari.core.model.model import Model, load_model
-from embedseg_napari.core.model.model_file import read_model_config, read_model_file, write_model_file
+from embedseg_napari.core.model.model_file import copy_model_file, read_model_config, read_model_file, write_model_file
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 
 if TYPE_CHECKING:
@@ -62,6 +62,22 @@ def test_round_trip_is_bit_equal(file: Path, weights) -> None:
     assert config.model_copy(update={"software_version": ""}) == CONFIG
     assert config.software_version
     assert read_model_config(file) == config
+
+
+def test_a_copy_notes_a_seed_threshold_that_was_chosen(file: Path, weights, tmp_path: Path) -> None:
+    trained = CONFIG.model_copy(update={"training": {"steps": 3, "usual_seed_threshold": 0.9}})
+    source, target = write_model_file(tmp_path / "trained", weights, trained), tmp_path / "copy.embedseg"
+    for changes, usual in (
+        ({"name": "other"}, 0.9),
+        ({"prediction": CONFIG.prediction.model_copy(update={"margin_scale": 1.2})}, 0.9),
+        ({"prediction": CONFIG.prediction.model_copy(update={"seed_threshold": 0.7})}, 0.7),
+    ):
+        copy_model_file(source, target, overwrite=True, **changes)
+        found = read_model_config(target)
+        assert (found.usual_seed_threshold, found.training["steps"]) == (usual, 3)
+    # Another program may have written anything there.
+    odd = CONFIG.model_copy(update={"training": {"settings": [1], "usual_seed_threshold": "high"}})
+    assert odd.usual_seed_threshold == CONFIG.prediction.seed_threshold
 
 
 def test_same_model_gives_same_bytes(file: Path, weights, tmp_path: Path) -> None:

@@ -32,6 +32,10 @@ def test_blended_weights_lie_between():
     assert found["n"] == 9
 
 
+def usual(_):
+    return PredictionConfig()
+
+
 def maps_of(labels):
     """What a network says that finds these objects."""
     at = np.indices(labels.shape, dtype=np.float32)
@@ -65,14 +69,36 @@ def test_the_smallest_share_that_finds_the_annotated_objects_as_well(blobs, lack
             predict=lambda *args, **given: SimpleNamespace(labels=cluster_by(maps_of(found)).labels),
         )
 
-    assert least_share(model_of, [example], PredictionConfig(), "float32") == share
+    found, iou = least_share(model_of, [example], usual, "float32")
+    assert (found, iou) == (share, pytest.approx(1))
 
 
 def test_where_all_objects_were_erased_all_of_the_training_counts():
     nothing = np.zeros((16, 16), np.int32)
     example = Example("a", nothing[None].astype(np.float32), nothing, nothing > 0)
-    share = least_share(lambda _: pytest.fail("nothing can be scored"), [example], PredictionConfig(), "float32")
+    share, _ = least_share(lambda _: pytest.fail("nothing can be scored"), [example], usual, "float32")
     assert share == 1
+
+
+@pytest.mark.parametrize(("lowered_to", "share", "iou"), [(0.9, 0.5, 0), (0.6, 1.0, 1)])
+def test_a_share_is_chosen_with_the_threshold_that_is_stored(blobs, lowered_to, share, iou):
+    """The start model, here half of it, finds nothing; the trained network all, as soon as faint seeds count."""
+    _, labels = blobs(2)
+    example = Example("a", np.zeros((1, *labels.shape), np.float32), labels.astype(np.int32), labels == 0)
+
+    def model_of(share):
+        maps = maps_of(labels)
+        maps = EmbeddingMaps(maps.offsets, maps.margins, maps.seed_map * (0.7 if share == 1 else 0.3))
+
+        def predict(*args, seed_threshold, **given):
+            return SimpleNamespace(labels=cluster_by(maps, PredictionConfig(seed_threshold=seed_threshold)).labels)
+
+        return SimpleNamespace(config=SimpleNamespace(axes="CYX"), predict=predict)
+
+    def settings_of(model):
+        return PredictionConfig(seed_threshold=lowered_to)
+
+    assert least_share(model_of, [example], settings_of, "float32") == (share, pytest.approx(iou))
 
 
 SHORT = {"epochs": 1, "minutes": None, "steps_per_epoch": 2, "batch_size": 1, "crop_size": (32, 32)}
@@ -93,7 +119,8 @@ def test_a_training_that_found_nothing_better_keeps_half_of_its_start(blobs):
     whole, _ = trained(blobs, start, keep_start=False)
     # Two steps: neither finds anything.
     assert first.model.config.training["share_trained"] == 0.5
-    assert any(isinstance(event, events.Message) and "keeps 50 %" in event.text for event in seen)
+    told = [event.text for event in seen if isinstance(event, events.Message)]
+    assert any("finds none of the annotated objects, so the model keeps 50 %" in text for text in told)
     before, after, kept = (one.network.state_dict() for one in (start, whole.model, first.model))
     for name, value in kept.items():
         if value.is_floating_point():
@@ -127,7 +154,7 @@ def test_the_choice_of_a_share_can_be_stopped(blobs):
     example = Example("a", image[None], labels.astype(np.int32), labels == 0)
     model = load_model("nuclei-2d", device="cpu")
     with pytest.raises(Stopped):
-        least_share(lambda _: model, [example], PredictionConfig(), "float32", lambda: True)
+        least_share(lambda _: model, [example], usual, "float32", lambda: True)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 60.0])

@@ -11,10 +11,13 @@ import torch
 
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.events import CheckpointSaved, Message, StepFinished
+from embedseg_napari.core.events import CheckpointSaved, EpochFinished, Message, StepFinished
 from embedseg_napari.core.model.model import load_model
-from embedseg_napari.core.runs import EndNow, drain
+from embedseg_napari.core.runs import EndNow, drain, never
+from embedseg_napari.core.training.handover import finish, interrupted
+from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.trainer import Trainer, train
+from embedseg_napari.core.training.validation import Scores
 
 pytestmark = pytest.mark.usefixtures("slim_network")
 
@@ -178,3 +181,53 @@ def test_what_comes_while_training_runs_stays(blobs, tmp_path):
         assert result.model.config.name == result.path.stem
         assert "left as it is" in events[-1].text
         output.unlink()
+
+
+def weights_of(network):
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def is_same(one, other):
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("ending", ["stop", "interruption", "last saved"])
+@pytest.mark.parametrize("is_worse", [False, True])
+def test_the_network_as_it_is_is_kept_unless_it_was_found_to_be_worse(blobs, tmp_path, monkeypatch, ending, is_worse):
+    """Scores come now and then: one from the beginning says nothing of what was learned since."""
+    monkeypatch.setattr(TrainingRun, "_should_validate", lambda run, epoch: epoch == 0 or (is_worse and epoch == 2))
+    monkeypatch.setattr(Scores, "is_as_good_as", lambda *_: False)
+    config = CONFIG.model_copy(update={"epochs": 9})
+    trainer = Trainer(config, [blobs(2)], [blobs(2)], run_folder=tmp_path)
+    run = drain(trainer._prepare())
+    first = {}
+
+    def note(event):
+        if isinstance(event, EpochFinished) and event.epoch == 0:
+            first.update(weights_of(run.optimization.average.module))
+
+    assert drain(trainer._train(run, lambda: run.state.step == 7), note)
+    now = weights_of(run.optimization.average.module)
+    drain(run.save())
+    result = {
+        "stop": lambda: drain(finish(run, True, never)),
+        "interruption": lambda: interrupted(run),
+        "last saved": trainer.last_saved,
+    }[ending]()
+    run.close()
+    assert result.stopped
+    found = weights_of(result.model.network)
+    assert (is_same(found, first), is_same(found, now)) == (is_worse, not is_worse)
+    assert (result.best_score is None) is not is_worse
+    assert result.model.config.training["best_score"] == result.best_score
+
+
+def test_an_interruption_right_after_a_validation_keeps_its_score(blobs):
+    def interrupt(event):
+        if isinstance(event, EpochFinished):
+            raise KeyboardInterrupt
+
+    config = CONFIG.model_copy(update={"validate_every": 1})
+    result = train([blobs(2)], config, validation=[blobs(2)], on_event=interrupt, progress=False)
+    assert result.stopped
+    assert result.best_score == result.history[0].ap_mean is not None

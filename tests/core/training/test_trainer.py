@@ -116,6 +116,8 @@ def test_resuming_keeps_grid_and_normalisation_of_a_start_model_that_is_gone(blo
     pairs = data(blobs)
     first = settings(epochs=1, steps_per_epoch=1, grid_samples=512, normalization={"method": "mean-std"})
     model = drain(Trainer(first, pairs[:1]).run()).model
+    known = {"seed_threshold": 0.7, "foreground_threshold": 0.3, "min_object_size": 3}
+    model.config = model.config.model_copy(update={"name": "gone", "prediction": model.config.settings_with(**known)})
     config = settings(epochs=3)
     whole = drain(Trainer(config, pairs[:1], start_from=model).run())
     counts = iter(range(9))
@@ -126,6 +128,11 @@ def test_resuming_keeps_grid_and_normalisation_of_a_start_model_that_is_gone(blo
     for name in ("grid_spacing", "normalization"):
         assert getattr(resumed.model.config, name) == getattr(model.config, name)
     assert same(weights(whole), weights(resumed))
+    assert resumed.model.config.prediction == whole.model.config.prediction
+    assert {name: getattr(resumed.model.config.prediction, name) for name in known} == known
+    record, expected = resumed.model.config.training, whole.model.config.training
+    assert {**record, "seconds": 0} == {**expected, "seconds": 0}
+    assert (record["started_from"], record["steps_before"], record["usual_seed_threshold"]) == ("gone", 1, 0.9)
 
 
 def test_resuming_without_a_start_model_of_another_network_is_refused(blobs, tmp_path):
@@ -292,7 +299,7 @@ def test_a_run_of_an_older_version_goes_on_as_it_began(blobs, tmp_path):
     drain(Trainer(config, pairs[:1], start_from=model, run_folder=tmp_path).run(lambda: next(counts) > 0))
     path = tmp_path / "state.json"
     state = json.loads(path.read_text())
-    del state["rate"], state["settings"]["start_rate"]
+    del state["rate"], state["origin"], state["settings"]["start_rate"]
     path.write_text(json.dumps(state))
     # Such runs took all of the learning rate; what is the default now changes nothing for them.
     usual = settings(3, epochs=3, steps_per_epoch=1)

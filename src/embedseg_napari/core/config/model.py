@@ -13,6 +13,8 @@ from embedseg_napari.core.config.limits import MAX_CHANNELS, SCALES, Architectur
 from embedseg_napari.core.config.prediction import PredictionConfig
 from embedseg_napari.core.settings import Amount, AmountPerAxis, Count, PositivePerAxis, Settings
 
+USUAL_SEED_THRESHOLD = "usual_seed_threshold"
+"""Where `ModelConfig.training` notes it."""
 Value = Annotated[float, Field(gt=-1e18, lt=1e18)]
 
 
@@ -130,6 +132,35 @@ class ModelConfig(Settings):
         """Steps of its training and of those that it went on from, as far as they are known; None if its own is not."""
         steps, before = (self.training.get(name) for name in ("steps", "steps_before"))
         return steps + (before if isinstance(before, int) else 0) if isinstance(steps, int) else None
+
+    @property
+    def usual_seed_threshold(self) -> float:
+        """The stored seed threshold, or the one that was lowered to it because a network of few labels is not yet sure.
+
+        A training that goes on from the model makes it surer, and begins to lower it from here again.
+        """
+        stored, noted, settings = (
+            self.prediction.seed_threshold,
+            self.training.get(USUAL_SEED_THRESHOLD),
+            self.training.get("settings"),
+        )
+        if isinstance(noted, float | int):
+            return min(max(float(noted), stored), 1.0)
+        if (
+            isinstance(settings, dict)
+            and settings.get("reached_seeds")
+            and not self.training.get("n_validation_images")
+        ):
+            # It was saved before that was noted.
+            return max(PredictionConfig().seed_threshold, stored)
+        return stored
+
+    def with_prediction(self, settings: PredictionConfig) -> Self:
+        """The same with other settings of prediction that a person chose: a seed threshold is the usual one then."""
+        update: dict[str, Any] = {"prediction": settings}
+        if self.training and settings.seed_threshold != self.prediction.seed_threshold:
+            update["training"] = {**self.training, USUAL_SEED_THRESHOLD: settings.seed_threshold}
+        return self.model_copy(update=update)
 
     @property
     def axes(self) -> str:

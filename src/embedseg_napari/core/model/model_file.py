@@ -92,7 +92,8 @@ def copy_model_file(source: Path, target: Path, *, overwrite: bool = False, **ch
     DataError
         If the target exists and may not be replaced, or cannot be written.
     """
-    config = read_model_config(source).model_copy(update=changes)
+    config = read_model_config(source)
+    config = config.with_prediction(changes.pop("prediction", config.prediction)).model_copy(update=changes)
     _write(target, config, _read_member(source, WEIGHTS), overwrite)
 
 

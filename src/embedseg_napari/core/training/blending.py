@@ -6,6 +6,7 @@ as the trained one, and others better (Wortsman et al., Robust fine-tuning of ze
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,10 +50,10 @@ def scored_examples(annotated: Sequence[Example]) -> list[Example]:
 def least_share(
     model_of: Callable[[float], Model],
     annotated: Sequence[Example],
-    settings: PredictionConfig,
+    settings_of: Callable[[Model], PredictionConfig],
     precision: str,
     should_stop: Callable[[], bool] = never,
-) -> float:
+) -> tuple[float, float]:
     """Choose the smallest share of the trained weights with which the annotated objects are found about as well.
 
     Parameters
@@ -61,12 +62,19 @@ def least_share(
         Returns the model with a share of the trained weights, 1 for all.
     annotated : sequence of Example
         Images of which some objects are known.
-    settings : PredictionConfig
-        Thresholds.
+    settings_of : callable
+        Returns the thresholds that a model is stored with.
     precision : {"float32", "bfloat16", "float16"}
         Number format.
     should_stop : callable
         As for a prediction.
+
+    Returns
+    -------
+    share : float
+        What was chosen.
+    found : float
+        Mean IoU of the annotated objects with all of the trained weights; NaN where there are none.
 
     Raises
     ------
@@ -75,7 +83,8 @@ def least_share(
     """
 
     def mean_iou(share: float) -> float:
-        model, options = model_of(share), {"precision": precision, **settings.clustering}
+        model = model_of(share)
+        options = {"precision": precision, **settings_of(model).clustering}
         found = []
         for example in scored_examples(annotated):
             labels = quietly_segmented(model, example, should_stop, **options)
@@ -83,6 +92,6 @@ def least_share(
         return float(np.concatenate(found).mean())
 
     if not scored_examples(annotated):
-        return 1.0
+        return 1.0, math.nan
     best = mean_iou(1.0)
-    return next((share for share in SHARES if mean_iou(share) >= best - TOLERANCE), 1.0)
+    return next((share for share in SHARES if mean_iou(share) >= best - TOLERANCE), 1.0), best

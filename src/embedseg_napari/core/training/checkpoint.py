@@ -22,6 +22,7 @@ from embedseg_napari.core.events import EpochFinished  # noqa: TC001, pydantic l
 from embedseg_napari.core.files.atomic import write_atomically, write_text
 from embedseg_napari.core.files.documents import Unreadable, parse_json, read_text
 from embedseg_napari.core.settings import Amount, Count, PixelsPerAxis, complaint
+from embedseg_napari.core.training.origin import Origin  # noqa: TC001, pydantic looks it up
 from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class TrainingState:
     """Name and digest of the model that training started from; empty for a new network, None in an old run."""
     network: dict[str, JsonValue] | None = None
     """Which network learns and what its output means, see `TrainingPlan.network`; None in an old run."""
+    origin: Origin | None = None
+    """Thresholds and name of what training started from; None in an old run."""
 
 
 READER = TypeAdapter(TrainingState)

@@ -6,17 +6,20 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
+from embedseg_napari.core.config.model import USUAL_SEED_THRESHOLD
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import Message, TrainingFinished
-from embedseg_napari.core.model.known_models import model_at
 from embedseg_napari.core.training.blending import blended, least_share
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.validation import with_reached_seeds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
+
+    from torch import Tensor
 
     from embedseg_napari.core.config import PredictionConfig
+    from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.run import TrainingRun
@@ -42,38 +45,79 @@ def finish(
         When it returns True what is not chosen yet stays as it is.
     """
     yield from run.save()
-    model, share, prediction, precision = run.model(run.best), 1.0, run.model_config.prediction, run.plan.precision
+    weights, score = _so_far(run) if stopped else (run.best, run.state.best_score)
+    model, share, prediction, precision = run.model(weights), 1.0, run.model_config.prediction, run.plan.precision
+    missing = "weights and thresholds were"
     try:
         if run.keeps_start and run.state.step:
             model, share = yield from _near_start(run, model, should_stop)
+        if not run.data.validation and run.fabric.global_rank == 0:
+            prediction = _reached(run, model, run.data.threshold_examples, should_stop)
+            missing = "its number format was"
         if not stopped and run.validator.examples and run.fabric.global_rank == 0:
             # Trainings by epochs are repeatable, so all images are looked at however long it takes.
             seconds = CHOICE_SHARE * run.clock.seconds() if run.config.epochs is None else math.inf
             prediction, message = run.validator.choose_prediction(model, prediction, precision, should_stop, seconds)
             if message is not None:
                 yield message
-        if run.data.threshold_examples and run.fabric.global_rank == 0:
-            prediction = with_reached_seeds(model, run.data.threshold_examples, prediction, precision, should_stop)
     except Stopped:
         stopped = True
-        yield Message("Stopped before weights and thresholds were chosen; the model is saved as it was trained so far.")
-    if run.state.best_score == 0:
+        yield Message(f"Stopped before {missing} chosen; the model is saved as it was trained so far.")
+    is_other = share < 1 or prediction.seed_threshold != run.model_config.prediction.seed_threshold
+    if is_other and not run.data.validation and run.validator.examples and run.fabric.global_rank == 0:
+        score = _score(run, model, prediction, should_stop)
+    if score == 0:
         what = "held-out objects" if run.data.n_held_out else "objects of the held-out images"
         yield Message(
             f"The model finds none of the {what} yet. Train longer; if that does not help, check that each mask "
             "belongs to its image.",
             "warning",
         )
-    yield TrainingFinished(stopped, run.state.best_score)
-    return _result(run, model, prediction, share, stopped)
+    yield TrainingFinished(stopped, score)
+    return _result(run, model, prediction, share, score, stopped)
 
 
 def interrupted(run: TrainingRun) -> TrainingResult:
-    """Hand over the best model so far as it stands, in no time.
+    """Hand over the model so far as it stands, in no time.
 
     No checkpoint is written: an interruption may come in the middle of a step, and the last one is whole.
     """
-    return _result(run, run.model(run.best), run.model_config.prediction, 1.0, stopped=True)
+    weights, score = _so_far(run)
+    return _result(run, run.model(weights), run.model_config.prediction, 1.0, score, stopped=True)
+
+
+def _so_far(run: TrainingRun) -> tuple[dict[str, Tensor], float | None]:
+    """Weights to hand over where training ends before its time, none for those of now; and their score if it is known.
+
+    Held-out images are looked at now and then, first after a few steps. What was best then says nothing of the network
+    that has learned for minutes since: only one that was found to be worse gives way to it.
+    """
+    scored = [row for row in run.state.history if row.ap_mean is not None]
+    if scored and not scored[-1].is_best:
+        return run.best, run.state.best_score
+    is_known = not run.data.validation or (scored and scored[-1].step == run.state.step)
+    return {}, run.state.best_score if is_known else None
+
+
+def _reached(
+    run: TrainingRun, model: Model, annotated: Sequence[Example], should_stop: Callable[[], bool]
+) -> PredictionConfig:
+    """Settings with the seed threshold that most objects of some images reach; as they are where there are none."""
+    settings, usual = run.model_config.prediction, run.plan.usual_seed_threshold
+    if not annotated:
+        return settings
+    return with_reached_seeds(model, annotated, settings, usual, run.plan.precision, should_stop)
+
+
+def _score(
+    run: TrainingRun, model: Model, prediction: PredictionConfig, should_stop: Callable[[], bool]
+) -> float | None:
+    """Score of the held-out objects with the weights and thresholds that are handed over; None where it is stopped."""
+    try:
+        maps = run.validator.embed(model, run.plan.precision, should_stop)
+        return run.validator.score(maps, prediction).ap_mean
+    except Stopped:
+        return None
 
 
 def _near_start(
@@ -86,23 +130,25 @@ def _near_start(
     def model_of(share: float) -> Model:
         return model if share == 1 else run.model(blended(start, trained, share))
 
-    settings, precision = run.model_config.prediction, run.plan.precision
-    share = least_share(model_of, run.blended_examples(), settings, precision, should_stop)
+    annotated = run.blended_examples()
+
+    def settings_of(model: Model) -> PredictionConfig:
+        return _reached(run, model, annotated if run.config.reached_seeds else [], should_stop)
+
+    share, found = least_share(model_of, annotated, settings_of, run.plan.precision, should_stop)
     if share == 1:
         return model, share
     model = model_of(share)
-    if run.validator.examples:
-        maps = run.validator.embed(model, precision, should_stop)
-        run.state.best_score = run.validator.score(maps, settings).ap_mean
-    yield Message(
-        f"The model keeps {100 * (1 - share):.0f} % of the weights it started from: it finds the annotated objects "
-        "about as well with them."
-    )
+    kept = f"keeps {100 * (1 - share):.0f} % of the weights it started from"
+    if found > 0:
+        yield Message(f"The model {kept}: it finds the annotated objects about as well with them.")
+    else:
+        yield Message(f"The trained network finds none of the annotated objects, so the model {kept}.")
     return model, share
 
 
 def _result(
-    run: TrainingRun, model: Model, prediction: PredictionConfig, share: float, stopped: bool
+    run: TrainingRun, model: Model, prediction: PredictionConfig, share: float, score: float | None, stopped: bool
 ) -> TrainingResult:
     history = tuple(run.state.history)
     model.config = run.model_config.model_copy(
@@ -110,20 +156,23 @@ def _result(
             # Not before: the images that it learned from have said how large objects are in them.
             "prediction": prediction.model_copy(update={"find_scale": run.config.find_scale}),
             "history": tuple(dataclasses.asdict(row) for row in history),
-            "training": _record(run, share),
+            "training": _record(run, prediction, share, score),
         }
     )
-    return TrainingResult(model, history, run.state.best_score, stopped, None)
+    return TrainingResult(model, history, score, stopped, None)
 
 
-def _record(run: TrainingRun, share: float) -> dict[str, Any]:
+def _record(run: TrainingRun, prediction: PredictionConfig, share: float, score: float | None) -> dict[str, Any]:
     """How the model was trained, for its file; of its weights `share` are the trained ones, the rest the start's."""
+    origin = run.state.origin or run.plan.origin(run.start_from)
+    # Held-out images may have chosen another one, for good.
+    is_found = run.data.validation and prediction.seed_threshold != run.model_config.prediction.seed_threshold
     return {
         "settings": run.state.settings,
         "crop_size": list(run.plan.crop_size),
         "batch_size": run.plan.batch_size,
         "steps": run.state.step,
-        "steps_before": _steps_before(run.start_from),
+        "steps_before": origin.steps_before,
         "seconds": round(run.clock.seconds(), 1),
         "n_images": len(run.data.training),
         "n_validation_images": len(run.data.validation),
@@ -131,13 +180,8 @@ def _record(run: TrainingRun, share: float) -> dict[str, Any]:
         "n_held_out_objects": run.data.n_held_out,
         "precision": run.plan.precision,
         "device": str(run.fabric.device),
-        "best_score": run.state.best_score,
-        "started_from": None if run.start_from is None else run.start_from.config.name,
+        "best_score": score,
+        "started_from": origin.started_from,
         "share_trained": share,
+        USUAL_SEED_THRESHOLD: prediction.seed_threshold if is_found else run.plan.usual_seed_threshold,
     }
-
-
-def _steps_before(start: Model | None) -> int:
-    """Steps of trainings that this one goes on from; those of a bundled model were made on other images."""
-    is_bundled = start is not None and start.path is not None and model_at(start.path).is_bundled
-    return 0 if start is None or is_bundled else start.config.n_steps or 0

@@ -19,6 +19,7 @@ from embedseg_napari.core.data.statistics import (
 from embedseg_napari.core.device import choose_device, free_memory, supports_bfloat16
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.networks.network import STRIDE
+from embedseg_napari.core.training.origin import Origin, steps_before
 from embedseg_napari.core.wording import count, shape_words
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.config import Architecture, Precision, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.data.statistics import DatasetStatistics
+    from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.checkpoint import TrainingState
 
 PIXELS_PER_STEP = {2: 65536, 3: 409600}
@@ -76,6 +78,8 @@ class TrainingPlan:
     """Of the model to be: grid, normalisation, scale, object sizes, first thresholds."""
     known_least_size: int | None = None
     """Pixels of the images up to which the model that is started from drops objects."""
+    usual_seed_threshold: float = 0.9
+    """What the seed threshold is lowered from where the annotated objects do not reach it."""
 
     def fixed(self) -> dict[str, Any]:
         """What a training keeps to the end, also where labels join it or it is resumed with more of them."""
@@ -94,12 +98,34 @@ class TrainingPlan:
             mode="json", include={"architecture", "n_channels", "grid_spacing", "normalization"}
         )
 
+    def origin(self, start: Model | None) -> Origin:
+        """What a training begins with that starts from this model."""
+        prediction = self.model_config.prediction
+        return Origin(
+            seed_threshold=prediction.seed_threshold,
+            foreground_threshold=prediction.foreground_threshold,
+            usual_seed_threshold=self.usual_seed_threshold,
+            known_least_size=self.known_least_size,
+            started_from=None if start is None else start.config.name,
+            steps_before=steps_before(start),
+        )
+
     def resumed(self, state: TrainingState) -> TrainingPlan:
-        """The plan of a resumed training: what is fixed is taken from its state, as far as that knows it."""
+        """The plan of a resumed training: what it keeps is taken from its state, as far as that knows it."""
         kept = {name: getattr(state, name) for name in self.fixed()}
         kept = {name: value for name, value in kept.items() if value is not None}
         values = self.model_config.model_dump() | (state.network or {})
         model_config = ModelConfig.parse(values | {"reference_scale": kept.get("scale", self.scale)})
+        if (origin := state.origin) is not None:
+            changes = {
+                "seed_threshold": origin.seed_threshold,
+                "foreground_threshold": origin.foreground_threshold,
+                "min_object_size": least_object_size(self.statistics.sizes, origin.known_least_size),
+            }
+            prediction = model_config.prediction.model_copy(update=changes)
+            model_config = model_config.model_copy(update={"prediction": prediction})
+            kept["known_least_size"] = origin.known_least_size
+            kept["usual_seed_threshold"] = origin.usual_seed_threshold
         return replace(self, **kept, model_config=model_config)
 
 
@@ -153,7 +179,10 @@ def plan_training(
     weight = config.foreground_weight or (
         FOREGROUND_WEIGHT[model_config.architecture] if model_config.ndim == 2 else balanced
     )
-    return TrainingPlan(statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config, known)
+    usual = model_config.prediction.seed_threshold if start_from is None else start_from.usual_seed_threshold
+    return TrainingPlan(
+        statistics, target, precision, crop, batch, steps, weight, rate, scale, model_config, known, usual
+    )
 
 
 def batch_factor(device: torch.device) -> int:

@@ -19,13 +19,16 @@ class TrainingResult:
     """The outcome of a training, finished or stopped."""
 
     model: Model
-    """The best model by validation score, or the last where there was no validation."""
+    """The best model by validation score. Without validation the last one, as where training was stopped and no score
+    says that it had become worse."""
     history: tuple[EpochFinished, ...]
     """One row per epoch."""
     best_score: float | None
-    """Validation score of `model`: mean AP over IoU 0.5 ... 0.9; None without validation.
+    """Validation score of `model`: mean AP over IoU 0.5 ... 0.9; None without validation, or where a stopped training
+    has made steps since the last one.
 
-    Where objects are held out instead of images: the fraction of them found in the last validation, same mean."""
+    Where objects are held out instead of images: the fraction of them found, same mean; in the last validation, or
+    with the thresholds of the model where it has others."""
     stopped: bool
     """Whether a stop was asked for before the end."""
     path: Path | None

@@ -21,7 +21,6 @@ from embedseg_napari.core.events import (
     TrainingStarted,
 )
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
-from embedseg_napari.core.model.fingerprint import digest_of
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.runs import unheard
 from embedseg_napari.core.training.blending import SHARES, scored_examples
@@ -34,6 +33,7 @@ from embedseg_napari.core.training.checkpoint import (
 from embedseg_napari.core.training.crops.ahead import BatchesAhead
 from embedseg_napari.core.training.crops.sampler import CropSampler
 from embedseg_napari.core.training.optimization import Optimization
+from embedseg_napari.core.training.origin import start_words
 from embedseg_napari.core.training.previews import Previews
 from embedseg_napari.core.training.schedule import Clock, Schedule
 from embedseg_napari.core.training.threads import ThreadTuner
@@ -92,10 +92,10 @@ class TrainingRun:
         self.start_from, self.model_config = start_from, plan.model_config
         data.normalization = self.model_config.normalization
         self.clock = Clock(started)
-        start = "" if start_from is None else f"{start_from.config.name} ({digest_of(start_from).hexdigest()})".strip()
         self.state = TrainingState(
             settings=config.model_dump(mode="json"),
-            start=start,
+            start=start_words(start_from),
+            origin=plan.origin(start_from),
             network=plan.network(),
             **data.description(),
             **plan.fixed(),
@@ -155,7 +155,8 @@ class TrainingRun:
         if state.start is None:
             # An older version's run, which does not tell: what it did not start from must not be mixed in.
             self.start_from = None
-        before, self.plan = self.plan, self.plan.resumed(state)
+        self.state.origin = state.origin or self.plan.origin(self.start_from)
+        before, self.plan = self.plan, self.plan.resumed(self.state)
         self.model_config = self.plan.model_config
         self.data.normalization = self.model_config.normalization
         self.schedule.steps_per_epoch, self.schedule.rate = self.plan.steps_per_epoch, self.plan.rate
@@ -186,7 +187,9 @@ class TrainingRun:
             if each * len(scored) > COSTLY * self.schedule.limit:
                 # Else the first one, of a network that knows nothing yet, is made whatever it costs.
                 self.validation_cost = each * len(scored)
-            self.schedule.reserve += each * (len(thresholded) + (1 + len(SHARES)) * len(blending))
+            # For each share that may be kept, a threshold first.
+            passes = (2 if thresholded else 1) * (1 + len(SHARES))
+            self.schedule.reserve += each * (len(thresholded) + passes * len(blending))
         return TrainingStarted(
             n_images=len(self.data.training),
             n_validation_images=len(self.data.validation),
@@ -355,8 +358,9 @@ class TrainingRun:
 
     def _reserve_time(self, seconds: float) -> None:
         """Keep enough of a time budget for the end, if a validation takes `seconds`."""
-        # A last score, maps in float32 and in the reduced precision, and the choice of thresholds where there is one.
-        times = 6.0 if self.validator.chooses_model else 4.0
+        # A last score, maps in float32 and in the reduced precision, and the choice of thresholds; of held-out objects,
+        # where there is none, another score with the thresholds that the annotated objects reach.
+        times = 6.0 if self.validator.chooses_model else 5.0
         self.schedule.reserve = max(self.schedule.reserve, 2.0 + times * seconds)
 
     def _keep_if_best(self, scores: Scores) -> bool:

@@ -213,10 +213,11 @@ def with_reached_seeds(
     model: Model,
     annotated: Sequence[Example],
     settings: PredictionConfig,
+    usual: float,
     precision: str,
     should_stop: Callable[[], bool] = never,
 ) -> PredictionConfig:
-    """Lower the seed threshold to what most annotated objects reach; see :func:`reached_seed_threshold`."""
+    """Settings with the usual seed threshold, or what most annotated objects reach; see `reached_seed_threshold`."""
     maps = (
         model.embed(
             one.image,
@@ -229,4 +230,4 @@ def with_reached_seeds(
         for one in annotated
     )
     pairs = [(one.seed_map, known_instances(example)) for one, example in zip(maps, annotated, strict=True)]
-    return settings.model_copy(update={"seed_threshold": reached_seed_threshold(pairs, start=settings.seed_threshold)})
+    return settings.model_copy(update={"seed_threshold": reached_seed_threshold(pairs, start=usual)})
