@@ -99,6 +99,19 @@ def slim_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unet, "WIDTHS", (4, 6, 8, 10))
 
 
+@pytest.fixture(scope="session")
+def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a 2D model that was never trained."""
+    import torch
+
+    from embedseg_napari.core.config import ModelConfig
+    from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.networks.erfnet import BranchedERFNet
+
+    torch.manual_seed(0)
+    return Model(ModelConfig(name="tiny"), BranchedERFNet(2)).save(tmp_path_factory.mktemp("models") / "tiny.embedseg")
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     """Random numbers that are the same in every run."""

@@ -195,19 +195,6 @@ def add_image(viewer, blobs):
     return add
 
 
-@pytest.fixture(scope="session")
-def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the file of a 2D model that was never trained."""
-    import torch
-
-    from embedseg_napari.core.config import ModelConfig
-    from embedseg_napari.core.model.model import Model
-    from embedseg_napari.core.networks.erfnet import BranchedERFNet
-
-    torch.manual_seed(0)
-    return Model(ModelConfig(name="tiny"), BranchedERFNet(2)).save(tmp_path_factory.mktemp("models") / "tiny.embedseg")
-
-
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
     """Return `worms.pth`, as the original writes it, of a 2D model that was never trained."""

@@ -13,8 +13,8 @@ from napari.layers import Shapes
 from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.states import is_object, region_mask
 from embedseg_napari.core.axes import spatial_axes
+from embedseg_napari.viewer.annotation_pixels import without_copy
 from embedseg_napari.viewer.layers import ANNOTATION, picture_of
-from embedseg_napari.viewer.pending_copy import without_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -9,20 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pint
 
-from embedseg_napari.core.annotation.states import without_background
 from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import Picture, read_image
 from embedseg_napari.core.files.units import normalize_unit
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME
-from embedseg_napari.viewer.pending_copy import without_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from napari.layers import Image, Labels, Layer
-    from numpy.typing import NDArray
 
 
 RESULT = "embedseg_napari"
@@ -81,27 +78,6 @@ def is_users(layer: Layer) -> bool:
 def is_users_or_found(layer: Layer) -> bool:
     """Whether a layer is the user's own, or what a segmentation found, which may have been corrected by hand."""
     return is_users(layer) or layer.metadata.get(RESULT) == FOUND
-
-
-def free_copy(event: Any) -> None:
-    """Let a layer that came to the viewer be the user's own if it is a copy of one that annotates an image.
-
-    napari copies the metadata of a layer that is duplicated or converted. Painted background, which only annotating
-    knows, would be an object of the copy.
-    """
-    layer = event.value
-    if layer.metadata.get(ITSELF, str(layer.unique_id)) != str(layer.unique_id):
-        if isinstance(layer.data, np.ndarray):
-            layer.data = objects_alone(layer.data, layer.metadata)
-        layer.metadata = {key: value for key, value in layer.metadata.items() if not str(key).startswith("embedseg")}
-
-
-def objects_alone(array: NDArray[Any], metadata: Mapping[str, Any]) -> NDArray[Any]:
-    """The pixels of a layer with these metadata, whose background is 0 also where a person painted it.
-
-    What was only copied into an annotation to be corrected is no object of it yet.
-    """
-    return without_background(without_copy(array, metadata)) if ANNOTATION in metadata else array
 
 
 def time_lapse_of(image: Layer) -> str:

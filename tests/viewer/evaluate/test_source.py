@@ -12,9 +12,9 @@ from scipy import ndimage
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.annotation.states import BACKGROUND
+from embedseg_napari.viewer.annotation_pixels import PENDING, PendingCopy
 from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.layers import ANNOTATION, FOUND, RESULT, SEGMENTED, TIME_POINT
-from embedseg_napari.viewer.pending_copy import PENDING, PendingCopy
 
 UNLABELLED = (6, 7, 8)
 

@@ -16,19 +16,16 @@ from view_steps import is_in_view
 
 from embedseg_napari.core.annotation.edits import Edit
 from embedseg_napari.core.annotation.states import BACKGROUND, without_background
-from embedseg_napari.core.config import ModelConfig, PredictionConfig
+from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.core.model.model import Model
-from embedseg_napari.core.networks.architectures import build_network
 from embedseg_napari.core.review.doubt import Doubt, rank_doubt
-from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
-from embedseg_napari.core.runs import drain, never
+from embedseg_napari.core.review.queue import ReviewQueue
 from embedseg_napari.core.session.session import AnnotationSession
+from embedseg_napari.viewer.annotation_pixels import objects_alone
 from embedseg_napari.viewer.fully_annotated import annotation_of
 from embedseg_napari.viewer.label import review_box
 from embedseg_napari.viewer.label.review_box import HERE
-from embedseg_napari.viewer.layers import objects_alone
 from embedseg_napari.viewer.preview.preview import LABELS
 
 pytestmark = pytest.mark.usefixtures("whole_window")
@@ -363,51 +360,3 @@ def test_another_image_ends_the_review(viewer, review):
     viewer.layers.remove("cells")
     assert review.queue is None
     assert not review.next.isEnabled()
-
-
-def test_a_model_ranks_what_it_finds(blobs, tiny_model_file):
-    image, labels = blobs(2)
-    queue = drain(find_doubts(tiny_model_file, image[None], np.zeros_like(labels), "cpu", never))
-    assert queue.segmentation.labels.shape == labels.shape
-    assert [doubt.score for doubt in queue.doubts] == sorted((d.score for d in queue.doubts), reverse=True)
-
-
-@pytest.mark.usefixtures("slim_network")
-def test_a_start_of_one_channel_looks_at_images_of_several(blobs, tmp_path):
-    image, labels = blobs(2)
-    # Untrained, it is sure of nothing.
-    unsure = PredictionConfig(seed_threshold=0.1, foreground_threshold=0.05)
-    model = Model(ModelConfig(architecture="unet", n_channels=1, prediction=unsure), build_network("unet", 2, 1))
-    path = model.save(tmp_path / "grey.embedseg")
-    grey, coloured = (
-        drain(find_doubts(path, np.stack([image] * n), np.zeros_like(labels), "cpu", never)) for n in (1, 3)
-    )
-    assert len(coloured.doubts) == len(grey.doubts) > 0
-
-
-def test_a_model_that_does_not_find_what_is_annotated_is_to_be_trained_on(blobs, tiny_model_file):
-    image, labels = blobs(2)
-    queue = drain(find_doubts(tiny_model_file, image[None], labels, "cpu", never))
-    assert (queue.n_annotated, queue.n_found) == (6, 0)
-    assert queue.sentence(queue.segmentation.labels).startswith(
-        "The model finds 0 of 6 annotated objects so far: train on"
-    )
-    queue.n_found = 3
-    assert "annotated objects" not in queue.sentence(queue.segmentation.labels)
-
-
-def test_a_part_of_an_object_is_no_object_that_was_found(blobs, tiny_model_file, monkeypatch):
-    image, truth = blobs(2)
-    found = queue_of(truth, np.zeros_like(truth)).segmentation
-
-    def run(*args):
-        yield from ()
-        return found
-
-    monkeypatch.setattr("embedseg_napari.core.inference.predictor.Predictor.run", run)
-    labels = np.where(truth == 2, 2, 0).astype(np.int32)
-    one = np.nonzero(truth == 1)
-    labels[tuple(axis[: len(axis) // 3] for axis in one)] = 1
-    queue = drain(find_doubts(tiny_model_file, image[None], labels, "cpu", never))
-    # As the comparison after a round counts them.
-    assert (queue.n_annotated, queue.n_found) == (2, 1)

@@ -14,17 +14,10 @@ from embedseg_napari.core.axes import guess_axes, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.export import export_labels, import_labels, is_outlined
 from embedseg_napari.core.exchange.imagej import has_rois
+from embedseg_napari.viewer.annotation_pixels import objects_alone
 from embedseg_napari.viewer.files.live import full_array
 from embedseg_napari.viewer.labelled_images import found_within
-from embedseg_napari.viewer.layers import (
-    first_along,
-    is_users,
-    named_axes,
-    objects_alone,
-    one_each_axes,
-    picture_of,
-    pixel_size,
-)
+from embedseg_napari.viewer.layers import first_along, is_users, named_axes, one_each_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import spatial_frame
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.files.tiff_flavours import storable
+from embedseg_napari.viewer.annotation_pixels import objects_alone
 from embedseg_napari.viewer.files.live import full_array
-from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, named_axes, objects_alone, pixel_size
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, named_axes, pixel_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,11 +13,11 @@ from embedseg_napari.core.annotation.states import next_free_label
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.review.queue import ReviewQueue, find_doubts
 from embedseg_napari.core.session.images import to_frame
+from embedseg_napari.viewer.annotation_pixels import PENDING, PendingCopy
 from embedseg_napari.viewer.camera import KeptView, go_to, screen_pixels
 from embedseg_napari.viewer.label.drawing.stroke_box import StrokeBox
 from embedseg_napari.viewer.label.slices_box import SlicesBox
 from embedseg_napari.viewer.layers import PREVIEW, RESULT
-from embedseg_napari.viewer.pending_copy import PENDING, PendingCopy
 from embedseg_napari.viewer.result_layers import THROUGH, is_shown, show_labels, show_shapes
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import BackgroundRun, report_error, run_in_background

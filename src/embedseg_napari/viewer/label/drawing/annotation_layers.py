@@ -13,14 +13,14 @@ from embedseg_napari.core.annotation.states import BACKGROUND, next_free_label
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import AnnotationError, DataError
 from embedseg_napari.core.session.state import kind_of, spatial_shape
+from embedseg_napari.viewer.annotation_pixels import free_copy, without_copy
 from embedseg_napari.viewer.camera import leave_3d
 from embedseg_napari.viewer.label.drawing.brush import Brush
 from embedseg_napari.viewer.label.drawing.colors import annotation_colors
 from embedseg_napari.viewer.label.drawing.protected_objects import ProtectedObjects
 from embedseg_napari.viewer.label.drawing.region_layer import RegionLayer
 from embedseg_napari.viewer.large.annotated_part import origin_of
-from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, array_of, free_copy, path_of, picture_of
-from embedseg_napari.viewer.pending_copy import without_copy
+from embedseg_napari.viewer.layers import ANNOTATION, ITSELF, array_of, path_of, picture_of
 from embedseg_napari.viewer.pixel_changes import take_back
 from embedseg_napari.viewer.result_layers import followed_frame, is_shown, replace_pixels
 

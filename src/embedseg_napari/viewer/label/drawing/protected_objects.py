@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.annotation.states import object_ids
-from embedseg_napari.viewer.pending_copy import ACCEPTED
+from embedseg_napari.viewer.annotation_pixels import ACCEPTED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable

@@ -1,4 +1,8 @@
-"""A predicted object that was copied into an annotation to be corrected: it counts once it is changed or accepted."""
+"""Which pixels of a layer that annotates an image are objects.
+
+Painted background is none, and a predicted object that was copied there to be corrected counts once it is changed or
+accepted.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from embedseg_napari.core.annotation.states import without_background
+from embedseg_napari.viewer.layers import ANNOTATION, ITSELF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +65,27 @@ def without_copy(array: NDArray[Any], metadata: Mapping[str, Any], axes: Sequenc
     array = array.copy()
     array[_along(copy.at, axes)] = copy.before
     return array
+
+
+def free_copy(event: Any) -> None:
+    """Let a layer that came to the viewer be the user's own if it is a copy of one that annotates an image.
+
+    napari copies the metadata of a layer that is duplicated or converted. Painted background, which only annotating
+    knows, would be an object of the copy.
+    """
+    layer = event.value
+    if layer.metadata.get(ITSELF, str(layer.unique_id)) != str(layer.unique_id):
+        if isinstance(layer.data, np.ndarray):
+            layer.data = objects_alone(layer.data, layer.metadata)
+        layer.metadata = {key: value for key, value in layer.metadata.items() if not str(key).startswith("embedseg")}
+
+
+def objects_alone(array: NDArray[Any], metadata: Mapping[str, Any]) -> NDArray[Any]:
+    """The pixels of a layer with these metadata, whose background is 0 also where a person painted it.
+
+    What was only copied into an annotation to be corrected is no object of it yet.
+    """
+    return without_background(without_copy(array, metadata)) if ANNOTATION in metadata else array
 
 
 def _along(indices: Indices, axes: Sequence[int] | None) -> Indices:
