@@ -135,3 +135,72 @@ def test_a_session_that_was_offered_and_deleted_is_offered_no_longer(viewer, pan
     shutil.rmtree(panel.sessions.found)
     panel.sessions.refresh()
     assert panel.sessions.again.isHidden()
+
+
+@pytest.fixture
+def away(panel, add_image):
+    """Takes away the disk that sessions are on, as a network share goes, and brings it back; "one" is on it."""
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    annotate(panel, add_image("two", shift=9))
+    paint(panel, 1)
+    assert panel.autosave.save_now()
+    sessions = panel.autosave.folder
+    notification_manager.records.clear()
+    return Away(sessions, sessions.with_name("elsewhere"))
+
+
+class Away:
+    def __init__(self, sessions, elsewhere):
+        self.sessions, self.elsewhere = sessions, elsewhere
+
+    def __enter__(self):
+        self.sessions.rename(self.elsewhere)
+        self.sessions.write_text("")
+
+    def __exit__(self, *exception):
+        self.sessions.unlink()
+        self.elsewhere.rename(self.sessions)
+
+
+@pytest.mark.parametrize("others", [[], ["one_2"]])
+def test_a_session_whose_disk_is_away_for_a_moment_stays_open(panel, away, others):
+    for name in others:
+        shutil.copytree(away.sessions / "one", away.sessions / name)
+    with away:
+        paint(panel, 2, row=4)
+        panel.sessions.new.click()
+        assert said("stays open, because what is painted cannot be saved") == 1
+    assert panel.autosave.save_now()
+    assert panel.autosave.session.folder == away.sessions / "one"
+    assert panel.autosave.close()
+    assert {folder.name for folder in list_sessions(away.sessions)} == {"one", *others}
+    assert stored(away.sessions / "one") == {"one": 2, "two": 3}
+
+
+def test_a_session_stays_open_too_where_nothing_is_in_front(viewer, panel, away):
+    panel.annotation.image.choose(None)
+    with away:
+        panel.sessions.new.click()
+    assert panel.autosave.session.folder == away.sessions / "one"
+    assert {folder.name for folder in list_sessions(away.sessions)} == {"one"}
+
+
+def test_what_is_begun_while_the_disk_is_away_has_a_folder_of_its_own(viewer, panel, add_image, away):
+    panel.sessions.new.click()
+    with away:
+        annotate(panel, viewer.layers["one"])
+        paint(panel, 1)
+        assert not panel.autosave.save_now()
+    assert panel.autosave.close()
+    assert stored(away.sessions / "one") == {"one": 2, "two": 1}
+    assert stored(away.sessions / "one_2") == {"one": 1}
+
+
+def test_a_panel_opened_while_the_disk_is_away_leaves_it_to_the_next_to_go_on(viewer, panel, open_panel, away):
+    viewer.window.remove_dock_widget(panel)
+    with away:
+        viewer.window.remove_dock_widget(open_panel(PANEL))
+        assert said("holds no session") == 1
+    again = open_panel(PANEL)
+    assert again.autosave.session.folder == away.sessions / "one"

@@ -59,7 +59,7 @@ def take_up(autosave: Autosave) -> Path | None:
     Raises
     ------
     DataError
-        If it cannot be opened or read.
+        If it cannot be opened or read, or cannot be reached now; the panel that is opened next tries again.
     """
     marks = {one: one.metadata[SESSION] for one in autosave.layers.viewer.layers if SESSION in one.metadata}
     if not marks:
@@ -67,21 +67,27 @@ def take_up(autosave: Autosave) -> Path | None:
     there = [place for place, _ in marks.values() if _is_there(place)]
     folder = there[-1] if there else None
     session = None if folder is None else open_session(Path(folder))
-    if session is not None:
-        autosave.use(session, count_all(session))
+    is_lost = session is None
+    if session is None:
+        place, _ = next(iter(marks.values()))
+        if not os.path.isdir(Path(place).parent):
+            raise DataError(f"{place}: holds no session; there is no folder {Path(place).parent} now.")
+        session = autosave.new_session(Path(place).name, but=Path(place))
+        session.begin()
+    autosave.use(session, count_all(session))
     keys = set()
     for layer, (place, name) in marks.items():
         del layer.metadata[SESSION]
-        if session is None:
+        if is_lost:
             keys.add(layer.metadata[ANNOTATION])
         elif place == folder:
             autosave.names[layer.metadata[ANNOTATION]] = name
     _look_at_all(autosave, keys | autosave.names.keys())
-    if session is not None:
-        return session.latest_model()
-    show_warning(f"The folder of session {short(Path(place).name)} is gone; what is annotated begins another session.")
-    autosave.save_now()
-    return None
+    if is_lost:
+        name = short(Path(place).name)
+        show_warning(f"The folder of session {name} is gone; what is annotated begins another session.")
+        autosave.save_now()
+    return session.latest_model()
 
 
 def _is_there(folder: str) -> bool:
@@ -94,16 +100,16 @@ def begin_anew(autosave: Autosave) -> bool:
     Returns
     -------
     bool
-        False where that is not so, or nothing can be written; what is painted is then kept, and tried again.
+        False where that is not so, or nothing can be written; the session then stays open, for its disk may only be
+        away for a moment, and what is painted is kept and tried again.
     """
     lost = autosave.session
     if lost is None or not _leave_lost(autosave):
         return False
     _look_at_all(autosave, autosave.names.keys())
-    before, now = short(lost.folder.name), autosave.session
-    if now is not None and now.is_begun:
-        name = short(now.folder.name)
-        show_warning(f"The folder of session {before} is gone; what is annotated is saved in {name} now.")
+    if autosave.session is not None:
+        before, now = short(lost.folder.name), short(autosave.session.folder.name)
+        show_warning(f"The folder of session {before} is gone; what is annotated is saved in {now} now.")
     return True
 
 
@@ -112,9 +118,16 @@ def _leave_lost(autosave: Autosave) -> bool:
     lost = autosave.session
     if lost is None or not lost.is_lost:
         return False
-    lost.close()
     # A training may still have a round to write into the other.
-    autosave.use(autosave.new_session(lost.folder.name, but=lost.folder), {})
+    new = autosave.new_session(lost.folder.name, but=lost.folder)
+    try:
+        new.begin()
+    except DataError as error:
+        # Said once, however often it is tried.
+        autosave.tell(error, again=False)
+        return False
+    lost.close()
+    autosave.use(new, {})
     autosave.saved_revision = 0
     return autosave.save_now()
 
