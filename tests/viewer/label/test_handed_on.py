@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pyqtgraph")
@@ -204,3 +205,47 @@ def test_a_panel_opened_while_the_disk_is_away_leaves_it_to_the_next_to_go_on(vi
         assert said("holds no session") == 1
     again = open_panel(PANEL)
     assert again.autosave.session.folder == away.sessions / "one"
+
+
+def test_what_is_annotated_of_an_image_that_was_closed_is_saved_as_well(viewer, panel, lost):
+    del viewer.layers["one"]
+    panel.sessions.new.click()
+    folder = panel.autosave.session.folder
+    panel.sessions.new.click()
+    assert stored(folder) == {"one": 2, "two": 3}
+    assert "one annotation" not in viewer.layers
+
+
+def test_an_annotation_stays_in_the_viewer_whose_image_is_known_no_longer(viewer, panel, lost):
+    del viewer.layers["one"]
+    del panel.autosave.pictures["one"]
+    panel.sessions.new.click()
+    assert said("The annotation of one is in the viewer only") == 1
+    folder = panel.autosave.session.folder
+    panel.sessions.new.click()
+    assert stored(folder) == {"two": 3}
+    assert "one annotation" in viewer.layers
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((5, 24, 32), {"axis_labels": ("z", "y", "x")}),
+        ((2, 24, 32), {"axis_labels": ("c", "y", "x")}),
+        ((24, 32, 2), {"axis_labels": ("y", "x", "c")}),
+        ((24, 32, 3), {"rgb": True}),
+    ],
+)
+def test_an_image_of_any_kind_that_was_closed_is_saved_with_its_annotation(viewer, panel, rng, shape, options):
+    data = rng.integers(0, 255, shape, dtype=np.uint8)
+    annotate(panel, viewer.add_image(data, name="one", **options))
+    labels = panel.annotation.layers.labels
+    labels.data_setitem(tuple(np.array([n // 2]) for n in labels.data.shape), 1)
+    assert panel.autosave.save_now()
+    before = panel.autosave.session.load_annotation("one")
+    shutil.rmtree(panel.autosave.session.folder)
+    del viewer.layers["one"]
+    panel.sessions.new.click()
+    session = panel.autosave.session
+    assert np.array_equal(session.load_annotation("one").labels, before.labels)
+    assert before.labels.any()

@@ -8,16 +8,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.folder import STATE
+from embedseg_napari.viewer.file_metadata import axis_labels
 from embedseg_napari.viewer.label.autosave import count_all, open_autosaves, open_session
 from embedseg_napari.viewer.layers import ANNOTATION
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from napari.layers import Layer
 
     from embedseg_napari.viewer.label.autosave import Autosave
 
@@ -107,6 +111,7 @@ def begin_anew(autosave: Autosave) -> bool:
     if lost is None or not _leave_lost(autosave):
         return False
     _look_at_all(autosave, autosave.names.keys())
+    _keep_what_is_nowhere(autosave)
     if autosave.session is not None:
         before, now = short(lost.folder.name), short(autosave.session.folder.name)
         show_warning(f"The folder of session {before} is gone; what is annotated is saved in {now} now.")
@@ -139,7 +144,7 @@ def _look_at_all(autosave: Autosave, keys: Collection[str]) -> None:
     """
     layers, front = autosave.layers, autosave.layers.image
     others = [one for one in layers.viewer.layers if str(one.unique_id) in keys and one != front]
-    for image in (*others, front):
+    for image in (*others, *_stand_ins(autosave), front):
         # Of what cannot be read it was told.
         with suppress(DataError):
             layers.watch(image)
@@ -147,3 +152,42 @@ def _look_at_all(autosave: Autosave, keys: Collection[str]) -> None:
                 known = autosave.session.load_annotation(autosave.name())
                 layers.compare_with(known)
                 autosave.saved_revision = known.revision
+
+
+def _without_image(autosave: Autosave) -> dict[str, list[Layer]]:
+    """Annotation layers of the session that stayed when the layer of their image was closed, by its `unique_id`."""
+    found: dict[str, list[Layer]] = {}
+    for layer in autosave.layers.viewer.layers:
+        if layer.metadata.get(ANNOTATION) in autosave.names:
+            found.setdefault(layer.metadata[ANNOTATION], []).append(layer)
+    shown = {str(layer.unique_id) for layer in autosave.layers.viewer.layers}
+    return {key: layers for key, layers in found.items() if key not in shown}
+
+
+def _stand_ins(autosave: Autosave) -> list[Image]:
+    """Images whose layers were closed, once more, as far as they are known; their annotation layers belong to them."""
+    images = []
+    for key, layers in _without_image(autosave).items():
+        name = autosave.names[key]
+        picture = autosave.pictures.get(name)
+        if picture is None:
+            continue
+        # In the order of the layer that was closed, to which that of the labels belongs. No pixel is read.
+        axes, is_rgb = picture.axes, picture.is_colour and picture.axes.endswith("C")
+        labels = axis_labels(axes.removesuffix("C") if is_rgb else axes)
+        image = Image(picture.array, name=name, rgb=is_rgb, axis_labels=labels, contrast_limits=(0, 1))
+        autosave.names[str(image.unique_id)] = autosave.names.pop(key)
+        for layer in layers:
+            layer.metadata[ANNOTATION] = str(image.unique_id)
+        images.append(image)
+    return images
+
+
+def _keep_what_is_nowhere(autosave: Autosave) -> None:
+    """Forget images that the session could not take: what is annotated in them then stays when it is closed."""
+    is_kept = {key: autosave.holds(name) or name in autosave.unsaved for key, name in autosave.names.items()}
+    left = [short(autosave.names[key]) for key in _without_image(autosave) if not is_kept[key]]
+    for key in [key for key in is_kept if not is_kept[key]]:
+        del autosave.names[key]
+    if left:
+        show_warning(f"The annotation of {', '.join(left)} is in the viewer only: its image was closed.")
