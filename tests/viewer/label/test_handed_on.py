@@ -13,6 +13,7 @@ from label_steps import PANEL, annotate, paint, stored
 from napari.utils.notifications import notification_manager
 
 from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.viewer.label.autosave import retained
 from embedseg_napari.viewer.label.handed_on import SESSION, save_all
 
 pytestmark = pytest.mark.usefixtures("own_data")
@@ -249,3 +250,16 @@ def test_an_image_of_any_kind_that_was_closed_is_saved_with_its_annotation(viewe
     session = panel.autosave.session
     assert np.array_equal(session.load_annotation("one").labels, before.labels)
     assert before.labels.any()
+
+
+def test_no_session_begins_in_a_folder_that_a_training_still_has_to_write_into(viewer, panel, lost):
+    done = retained(panel.autosave.session)
+    panel.sessions.new.click()
+    panel.sessions.new.click()
+    annotate(panel, viewer.layers["one"])
+    paint(panel, 1)
+    assert panel.autosave.save_now()
+    assert panel.autosave.session.folder == lost.with_name("one_3")
+    done()
+    assert panel.autosave.close()
+    assert not lost.exists()

@@ -176,10 +176,15 @@ class SessionFolder:
                     # A finalizer runs once.
                     self._unlock()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it was closed, but stays open until it is released."""
+        return self._is_closing and not self._is_closed
+
     def reopen(self) -> bool:
         """Take :meth:`close` back where it waits for a release; False where there is nothing to take back."""
         with self._lock:
-            is_waiting = self._is_closing and not self._is_closed
+            is_waiting = self.is_waiting
             if is_waiting:
                 self._is_closing = False
             return is_waiting

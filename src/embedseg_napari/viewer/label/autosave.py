@@ -182,7 +182,10 @@ class Autosave(QObject):
         """A session in a folder of its own, called so as far as that is free, and not in one that is gone."""
 
         def is_taken(free: str) -> bool:
-            return os.path.exists(self.folder / free) or self.folder / free == but
+            folder = self.folder / free
+            # A training may still write into one whose folder is gone.
+            closing = _closing.get(folder)
+            return os.path.exists(folder) or folder == but or (closing is not None and closing.is_waiting)
 
         return AnnotationSession(self.folder / _free(name, is_taken, "{}_{}"))
 
@@ -265,8 +268,7 @@ class Autosave(QObject):
     def end(self) -> None:
         """Let others open the session, and forget it."""
         if self.session is not None:
-            _closing[self.session.folder] = self.session
-            self.session.close()
+            let_go(self.session)
         self.session = None
         for known in (self.names, self.pictures, self.counts, self.unsaved):
             known.clear()
@@ -347,6 +349,12 @@ def retained(session: AnnotationSession) -> Callable[[], None]:
                 autosave.round_ended.emit()
 
     return let_go
+
+
+def let_go(session: AnnotationSession) -> None:
+    """Close a session, as soon as no training has a round to write into it."""
+    _closing[session.folder] = session
+    session.close()
 
 
 def open_session(folder: Path) -> AnnotationSession:

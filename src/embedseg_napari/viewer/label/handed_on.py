@@ -14,7 +14,7 @@ from napari.utils.notifications import show_warning
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.folder import STATE
 from embedseg_napari.viewer.file_metadata import axis_labels
-from embedseg_napari.viewer.label.autosave import count_all, open_autosaves, open_session
+from embedseg_napari.viewer.label.autosave import count_all, let_go, open_autosaves, open_session
 from embedseg_napari.viewer.layers import ANNOTATION
 from embedseg_napari.viewer.widgets.boxes import short
 
@@ -123,7 +123,6 @@ def _leave_lost(autosave: Autosave) -> bool:
     lost = autosave.session
     if lost is None or not lost.is_lost:
         return False
-    # A training may still have a round to write into the other.
     new = autosave.new_session(lost.folder.name, but=lost.folder)
     try:
         new.begin()
@@ -131,7 +130,7 @@ def _leave_lost(autosave: Autosave) -> bool:
         # Said once, however often it is tried.
         autosave.tell(error, again=False)
         return False
-    lost.close()
+    let_go(lost)
     autosave.use(new, {})
     autosave.saved_revision = 0
     return autosave.save_now()
