@@ -13,7 +13,7 @@ from session_steps import painted
 from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import Picture
-from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.core.session.folder import SessionFolder, list_sessions
 from embedseg_napari.core.session.session import AnnotationSession
 
 
@@ -132,3 +132,15 @@ def test_only_a_close_that_waits_for_a_release_is_taken_back(session):
     assert not session.reopen()
     with pytest.raises(DataError, match="was closed"):
         session.save_annotation("cells", Annotation(painted(4)))
+
+
+def test_a_folder_that_came_to_hold_something_is_taken(tmp_path):
+    session = SessionFolder(tmp_path / "one")
+    assert not session.is_taken
+    # What a beginning left that was killed is nobody's.
+    (tmp_path / "one").mkdir()
+    assert not session.is_taken
+    with SessionFolder(tmp_path / "one") as other:
+        other.begin()
+        assert session.is_taken
+        assert not other.is_taken

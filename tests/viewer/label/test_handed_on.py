@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
 pytest.importorskip("pyqtgraph")
@@ -12,6 +13,7 @@ from label_steps import PANEL, annotate, paint, stored
 from napari.utils.notifications import notification_manager
 
 from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.viewer.label.autosave import retained
 from embedseg_napari.viewer.label.handed_on import SESSION, save_all
 
 pytestmark = pytest.mark.usefixtures("own_data")
@@ -135,3 +137,129 @@ def test_a_session_that_was_offered_and_deleted_is_offered_no_longer(viewer, pan
     shutil.rmtree(panel.sessions.found)
     panel.sessions.refresh()
     assert panel.sessions.again.isHidden()
+
+
+@pytest.fixture
+def away(panel, add_image):
+    """Takes away the disk that sessions are on, as a network share goes, and brings it back; "one" is on it."""
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    annotate(panel, add_image("two", shift=9))
+    paint(panel, 1)
+    assert panel.autosave.save_now()
+    sessions = panel.autosave.folder
+    notification_manager.records.clear()
+    return Away(sessions, sessions.with_name("elsewhere"))
+
+
+class Away:
+    def __init__(self, sessions, elsewhere):
+        self.sessions, self.elsewhere = sessions, elsewhere
+
+    def __enter__(self):
+        self.sessions.rename(self.elsewhere)
+        self.sessions.write_text("")
+
+    def __exit__(self, *exception):
+        self.sessions.unlink()
+        self.elsewhere.rename(self.sessions)
+
+
+@pytest.mark.parametrize("others", [[], ["one_2"]])
+def test_a_session_whose_disk_is_away_for_a_moment_stays_open(panel, away, others):
+    for name in others:
+        shutil.copytree(away.sessions / "one", away.sessions / name)
+    with away:
+        paint(panel, 2, row=4)
+        panel.sessions.new.click()
+        assert said("stays open, because what is painted cannot be saved") == 1
+    assert panel.autosave.save_now()
+    assert panel.autosave.session.folder == away.sessions / "one"
+    assert panel.autosave.close()
+    assert {folder.name for folder in list_sessions(away.sessions)} == {"one", *others}
+    assert stored(away.sessions / "one") == {"one": 2, "two": 3}
+
+
+def test_a_session_stays_open_too_where_nothing_is_in_front(viewer, panel, away):
+    panel.annotation.image.choose(None)
+    with away:
+        panel.sessions.new.click()
+    assert panel.autosave.session.folder == away.sessions / "one"
+    assert {folder.name for folder in list_sessions(away.sessions)} == {"one"}
+
+
+def test_what_is_begun_while_the_disk_is_away_has_a_folder_of_its_own(viewer, panel, add_image, away):
+    panel.sessions.new.click()
+    with away:
+        annotate(panel, viewer.layers["one"])
+        paint(panel, 1)
+        assert not panel.autosave.save_now()
+    assert panel.autosave.close()
+    assert stored(away.sessions / "one") == {"one": 2, "two": 1}
+    assert stored(away.sessions / "one_2") == {"one": 1}
+
+
+def test_a_panel_opened_while_the_disk_is_away_leaves_it_to_the_next_to_go_on(viewer, panel, open_panel, away):
+    viewer.window.remove_dock_widget(panel)
+    with away:
+        viewer.window.remove_dock_widget(open_panel(PANEL))
+        assert said("holds no session") == 1
+    again = open_panel(PANEL)
+    assert again.autosave.session.folder == away.sessions / "one"
+
+
+def test_what_is_annotated_of_an_image_that_was_closed_is_saved_as_well(viewer, panel, lost):
+    del viewer.layers["one"]
+    panel.sessions.new.click()
+    folder = panel.autosave.session.folder
+    panel.sessions.new.click()
+    assert stored(folder) == {"one": 2, "two": 3}
+    assert "one annotation" not in viewer.layers
+
+
+def test_an_annotation_stays_in_the_viewer_whose_image_is_known_no_longer(viewer, panel, lost):
+    del viewer.layers["one"]
+    del panel.autosave.pictures["one"]
+    panel.sessions.new.click()
+    assert said("The annotation of one is in the viewer only") == 1
+    folder = panel.autosave.session.folder
+    panel.sessions.new.click()
+    assert stored(folder) == {"two": 3}
+    assert "one annotation" in viewer.layers
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((5, 24, 32), {"axis_labels": ("z", "y", "x")}),
+        ((2, 24, 32), {"axis_labels": ("c", "y", "x")}),
+        ((24, 32, 2), {"axis_labels": ("y", "x", "c")}),
+        ((24, 32, 3), {"rgb": True}),
+    ],
+)
+def test_an_image_of_any_kind_that_was_closed_is_saved_with_its_annotation(viewer, panel, rng, shape, options):
+    data = rng.integers(0, 255, shape, dtype=np.uint8)
+    annotate(panel, viewer.add_image(data, name="one", **options))
+    labels = panel.annotation.layers.labels
+    labels.data_setitem(tuple(np.array([n // 2]) for n in labels.data.shape), 1)
+    assert panel.autosave.save_now()
+    before = panel.autosave.session.load_annotation("one")
+    shutil.rmtree(panel.autosave.session.folder)
+    del viewer.layers["one"]
+    panel.sessions.new.click()
+    session = panel.autosave.session
+    assert np.array_equal(session.load_annotation("one").labels, before.labels)
+    assert before.labels.any()
+
+
+def test_no_session_begins_in_a_folder_that_a_training_still_has_to_write_into(viewer, panel, lost):
+    done = retained(panel.autosave.session)
+    panel.sessions.new.click()
+    panel.sessions.new.click()
+    annotate(panel, viewer.layers["one"])
+    paint(panel, 1)
+    assert panel.autosave.save_now()
+    assert panel.autosave.session.folder == lost.with_name("one_3")
+    done()
+    assert panel.autosave.close()
+    assert not lost.exists()

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -112,8 +113,8 @@ class SessionFolder:
                         "new session."
                     )
                 return
-            self._require_unused()
             try:
+                self._require_unused()
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DataError(f"{self.folder}: cannot be created ({error.strerror or error}).") from error
@@ -122,7 +123,7 @@ class SessionFolder:
                 # Another process may have been there between the look and the lock.
                 self._require_unused()
                 self._update()
-            except DataError:
+            except (DataError, OSError):
                 self._give_up()
                 raise
 
@@ -135,6 +136,18 @@ class SessionFolder:
     def is_lost(self) -> bool:
         """Whether it was on the disk, and is not where it was any more."""
         return self.is_begun and not os.path.isfile(self.folder / STATE)
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether it cannot begin, because something else came into its folder."""
+        # Where it is just about to begin, what is there is its own.
+        with self._lock, suppress(OSError):
+            if not self.is_begun:
+                try:
+                    self._require_unused()
+                except DataError:
+                    return True
+        return False
 
     @property
     def is_unused(self) -> bool:
@@ -163,19 +176,24 @@ class SessionFolder:
                     # A finalizer runs once.
                     self._unlock()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it was closed, but stays open until it is released."""
+        return self._is_closing and not self._is_closed
+
     def reopen(self) -> bool:
         """Take :meth:`close` back where it waits for a release; False where there is nothing to take back."""
         with self._lock:
-            is_waiting = self._is_closing and not self._is_closed
+            is_waiting = self.is_waiting
             if is_waiting:
                 self._is_closing = False
             return is_waiting
 
     def _require_unused(self) -> None:
         """Refuse a folder that holds something else than what a beginning left that was killed."""
-        if (self.folder / STATE).exists():
+        if os.path.exists(self.folder / STATE):
             raise DataError(f"{self.folder}: already holds a session; open it, or choose another folder.")
-        if self.folder.exists() and not (
+        if os.path.exists(self.folder) and not (
             self.folder.is_dir()
             and all(
                 path.name == LOCK or is_leftover(path) or OLD_LEFTOVER.fullmatch(path.name)

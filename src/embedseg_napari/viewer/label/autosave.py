@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -161,6 +162,7 @@ class Autosave(QObject):
         if self.is_other_kind():
             self._write(self.unsaved)
             self.end()
+        self._pass_over_taken()
         if self.session is None:
             image = self.layers.image
             assert image is not None
@@ -168,11 +170,22 @@ class Autosave(QObject):
             self.session = self.new_session(base)
         return self.session
 
+    def _pass_over_taken(self) -> None:
+        """Let a session that could not begin yet have another folder where something came into its own.
+
+        A name looks free while the disk is away that has one of that name.
+        """
+        if self.session is not None and self.session.is_taken:
+            self.session = self.new_session(self.session.folder.name)
+
     def new_session(self, name: str, but: Path | None = None) -> AnnotationSession:
         """A session in a folder of its own, called so as far as that is free, and not in one that is gone."""
 
         def is_taken(free: str) -> bool:
-            return (self.folder / free).exists() or self.folder / free == but
+            folder = self.folder / free
+            # A training may still write into one whose folder is gone.
+            closing = _closing.get(folder)
+            return os.path.exists(folder) or folder == but or (closing is not None and closing.is_waiting)
 
         return AnnotationSession(self.folder / _free(name, is_taken, "{}_{}"))
 
@@ -223,6 +236,7 @@ class Autosave(QObject):
 
     def _write(self, images: Mapping[str, AnnotatedImage], *, again: bool = True) -> bool:
         """Write annotations, by the names of their images; what cannot be written is kept, and tried again."""
+        self._pass_over_taken()
         is_saved = True
         for name, image in tuple(images.items()):
             try:
@@ -230,7 +244,7 @@ class Autosave(QObject):
                 is_newest = self.session.save_annotation(name, image.annotation, image.picture)
             except DataError as error:
                 if is_saved:
-                    self._tell(error, again=again)
+                    self.tell(error, again=again)
                 self.unsaved[name], is_saved = image, False
                 self.save_soon()
                 continue
@@ -245,7 +259,8 @@ class Autosave(QObject):
 
         What is in front is then on the disk: no other session begins with it unless it changes.
         """
-        is_saved = self.save_now()
+        # Where its folder is gone, what was saved earlier is saved no longer.
+        is_saved = self.save_now() and not (self.session is not None and self.session.is_lost)
         if is_saved:
             self.end()
         return is_saved
@@ -253,8 +268,7 @@ class Autosave(QObject):
     def end(self) -> None:
         """Let others open the session, and forget it."""
         if self.session is not None:
-            _closing[self.session.folder] = self.session
-            self.session.close()
+            let_go(self.session)
         self.session = None
         for known in (self.names, self.pictures, self.counts, self.unsaved):
             known.clear()
@@ -274,9 +288,10 @@ class Autosave(QObject):
     def _on_error(self, error: Exception) -> None:
         # What was not written is tried again.
         self.save_soon()
-        self._tell(error, again=False)
+        self.tell(error, again=False)
 
-    def _tell(self, error: Exception, *, again: bool) -> None:
+    def tell(self, error: Exception, *, again: bool) -> None:
+        """Say why something cannot be written; unless `again`, not where that was the last thing to be said."""
         if again or str(error) != self._told:
             report_error(error)
         self._told = str(error)
@@ -334,6 +349,12 @@ def retained(session: AnnotationSession) -> Callable[[], None]:
                 autosave.round_ended.emit()
 
     return let_go
+
+
+def let_go(session: AnnotationSession) -> None:
+    """Close a session, as soon as no training has a round to write into it."""
+    _closing[session.folder] = session
+    session.close()
 
 
 def open_session(folder: Path) -> AnnotationSession:

@@ -8,16 +8,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.layers import Image
 from napari.utils.notifications import show_warning
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.folder import STATE
-from embedseg_napari.viewer.label.autosave import count_all, open_autosaves, open_session
+from embedseg_napari.viewer.file_metadata import axis_labels
+from embedseg_napari.viewer.label.autosave import count_all, let_go, open_autosaves, open_session
 from embedseg_napari.viewer.layers import ANNOTATION
 from embedseg_napari.viewer.widgets.boxes import short
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from napari.layers import Layer
 
     from embedseg_napari.viewer.label.autosave import Autosave
 
@@ -59,7 +63,7 @@ def take_up(autosave: Autosave) -> Path | None:
     Raises
     ------
     DataError
-        If it cannot be opened or read.
+        If it cannot be opened or read, or cannot be reached now; the panel that is opened next tries again.
     """
     marks = {one: one.metadata[SESSION] for one in autosave.layers.viewer.layers if SESSION in one.metadata}
     if not marks:
@@ -67,21 +71,27 @@ def take_up(autosave: Autosave) -> Path | None:
     there = [place for place, _ in marks.values() if _is_there(place)]
     folder = there[-1] if there else None
     session = None if folder is None else open_session(Path(folder))
-    if session is not None:
-        autosave.use(session, count_all(session))
+    is_lost = session is None
+    if session is None:
+        place, _ = next(iter(marks.values()))
+        if not os.path.isdir(Path(place).parent):
+            raise DataError(f"{place}: holds no session; there is no folder {Path(place).parent} now.")
+        session = autosave.new_session(Path(place).name, but=Path(place))
+        session.begin()
+    autosave.use(session, count_all(session))
     keys = set()
     for layer, (place, name) in marks.items():
         del layer.metadata[SESSION]
-        if session is None:
+        if is_lost:
             keys.add(layer.metadata[ANNOTATION])
         elif place == folder:
             autosave.names[layer.metadata[ANNOTATION]] = name
     _look_at_all(autosave, keys | autosave.names.keys())
-    if session is not None:
-        return session.latest_model()
-    show_warning(f"The folder of session {short(Path(place).name)} is gone; what is annotated begins another session.")
-    autosave.save_now()
-    return None
+    if is_lost:
+        name = short(Path(place).name)
+        show_warning(f"The folder of session {name} is gone; what is annotated begins another session.")
+        autosave.save_now()
+    return session.latest_model()
 
 
 def _is_there(folder: str) -> bool:
@@ -94,16 +104,17 @@ def begin_anew(autosave: Autosave) -> bool:
     Returns
     -------
     bool
-        False where that is not so, or nothing can be written; what is painted is then kept, and tried again.
+        False where that is not so, or nothing can be written; the session then stays open, for its disk may only be
+        away for a moment, and what is painted is kept and tried again.
     """
     lost = autosave.session
     if lost is None or not _leave_lost(autosave):
         return False
     _look_at_all(autosave, autosave.names.keys())
-    before, now = short(lost.folder.name), autosave.session
-    if now is not None and now.is_begun:
-        name = short(now.folder.name)
-        show_warning(f"The folder of session {before} is gone; what is annotated is saved in {name} now.")
+    _keep_what_is_nowhere(autosave)
+    if autosave.session is not None:
+        before, now = short(lost.folder.name), short(autosave.session.folder.name)
+        show_warning(f"The folder of session {before} is gone; what is annotated is saved in {now} now.")
     return True
 
 
@@ -112,9 +123,15 @@ def _leave_lost(autosave: Autosave) -> bool:
     lost = autosave.session
     if lost is None or not lost.is_lost:
         return False
-    lost.close()
-    # A training may still have a round to write into the other.
-    autosave.use(autosave.new_session(lost.folder.name, but=lost.folder), {})
+    new = autosave.new_session(lost.folder.name, but=lost.folder)
+    try:
+        new.begin()
+    except DataError as error:
+        # Said once, however often it is tried.
+        autosave.tell(error, again=False)
+        return False
+    let_go(lost)
+    autosave.use(new, {})
     autosave.saved_revision = 0
     return autosave.save_now()
 
@@ -126,7 +143,7 @@ def _look_at_all(autosave: Autosave, keys: Collection[str]) -> None:
     """
     layers, front = autosave.layers, autosave.layers.image
     others = [one for one in layers.viewer.layers if str(one.unique_id) in keys and one != front]
-    for image in (*others, front):
+    for image in (*others, *_stand_ins(autosave), front):
         # Of what cannot be read it was told.
         with suppress(DataError):
             layers.watch(image)
@@ -134,3 +151,42 @@ def _look_at_all(autosave: Autosave, keys: Collection[str]) -> None:
                 known = autosave.session.load_annotation(autosave.name())
                 layers.compare_with(known)
                 autosave.saved_revision = known.revision
+
+
+def _without_image(autosave: Autosave) -> dict[str, list[Layer]]:
+    """Annotation layers of the session that stayed when the layer of their image was closed, by its `unique_id`."""
+    found: dict[str, list[Layer]] = {}
+    for layer in autosave.layers.viewer.layers:
+        if layer.metadata.get(ANNOTATION) in autosave.names:
+            found.setdefault(layer.metadata[ANNOTATION], []).append(layer)
+    shown = {str(layer.unique_id) for layer in autosave.layers.viewer.layers}
+    return {key: layers for key, layers in found.items() if key not in shown}
+
+
+def _stand_ins(autosave: Autosave) -> list[Image]:
+    """Images whose layers were closed, once more, as far as they are known; their annotation layers belong to them."""
+    images = []
+    for key, layers in _without_image(autosave).items():
+        name = autosave.names[key]
+        picture = autosave.pictures.get(name)
+        if picture is None:
+            continue
+        # In the order of the layer that was closed, to which that of the labels belongs. No pixel is read.
+        axes, is_rgb = picture.axes, picture.is_colour and picture.axes.endswith("C")
+        labels = axis_labels(axes.removesuffix("C") if is_rgb else axes)
+        image = Image(picture.array, name=name, rgb=is_rgb, axis_labels=labels, contrast_limits=(0, 1))
+        autosave.names[str(image.unique_id)] = autosave.names.pop(key)
+        for layer in layers:
+            layer.metadata[ANNOTATION] = str(image.unique_id)
+        images.append(image)
+    return images
+
+
+def _keep_what_is_nowhere(autosave: Autosave) -> None:
+    """Forget images that the session could not take: what is annotated in them then stays when it is closed."""
+    is_kept = {key: autosave.holds(name) or name in autosave.unsaved for key, name in autosave.names.items()}
+    left = [short(autosave.names[key]) for key in _without_image(autosave) if not is_kept[key]]
+    for key in [key for key in is_kept if not is_kept[key]]:
+        del autosave.names[key]
+    if left:
+        show_warning(f"The annotation of {', '.join(left)} is in the viewer only: its image was closed.")
