@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.folder_lock import holding, occupied
+from embedseg_napari.core.files.folder_lock import acquire, holding, occupied, release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,3 +41,15 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="cannot be created"), holding(tmp_path / "file" / "run", "training"):
         pass
+
+
+def test_a_lock_given_back_while_its_disk_was_away_holds_nothing(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "one", tmp_path / "elsewhere"
+    folder.mkdir()
+    holder = acquire(folder, "session")
+    folder.rename(elsewhere)
+    release(folder, holder)
+    elsewhere.rename(folder)
+    assert not occupied(folder, "session")
+    release(folder, acquire(folder, "session"))
+    assert not list(folder.iterdir())

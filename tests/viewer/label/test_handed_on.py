@@ -263,3 +263,10 @@ def test_no_session_begins_in_a_folder_that_a_training_still_has_to_write_into(v
     done()
     assert panel.autosave.close()
     assert not lost.exists()
+
+
+def test_a_panel_closed_while_the_disk_is_away_is_gone_on_with_once_it_is_back(viewer, panel, open_panel, away):
+    with away:
+        viewer.window.remove_dock_widget(panel)
+    again = open_panel(PANEL)
+    assert again.autosave.session.folder == away.sessions / "one"

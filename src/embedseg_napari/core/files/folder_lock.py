@@ -46,13 +46,17 @@ class Holder:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it surely does not run any more."""
+        """Whether it surely does not run any more, or has given the lock back."""
+        if self.token in _given_back:
+            return True
         if self.host != platform.node():
             return False
         return not is_running(self.pid) or start_of(self.pid) != self.started
 
 
 READER = TypeAdapter(Holder)
+_given_back: set[str] = set()
+"""Tokens of this process that hold nothing any more; the file stays where its disk was away just then."""
 
 
 def acquire(folder: Path, what: str) -> Holder:
@@ -95,7 +99,10 @@ def release(folder: Path, holder: Holder) -> None:
     """Give the lock back, if it is still this process's."""
     path = folder / NAME
     # A forked child leaves with its parent's objects, but not with its lock.
-    if holder.pid == os.getpid() and _read(path) == holder:
+    if holder.pid != os.getpid():
+        return
+    _given_back.add(holder.token)
+    if _read(path) == holder:
         path.unlink(missing_ok=True)
 
 
