@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from napari.layers import Image, Labels
 
 from embedseg_napari.core.config import AugmentationConfig, TrainingConfig
 from embedseg_napari.core.errors import ComputeError, DataError, SettingsError
-from embedseg_napari.core.events import Message, PreviewReady, StepFinished, TrainingFinished, TrainingStarted
+from embedseg_napari.core.events import (
+    EpochFinished,
+    Message,
+    PreviewReady,
+    StepFinished,
+    TrainingFinished,
+    TrainingStarted,
+)
 from embedseg_napari.jobs.train import TrainingJob, TrainingPaused, TrainingRequest
 from embedseg_napari.viewer.labelled_images import pair_from_layers
 
@@ -252,6 +260,27 @@ def test_a_failure_of_any_kind_while_scoring_keeps_the_state_last_saved(blobs, r
     assert (str(error) or "MemoryError") in message
 
 
+def test_a_training_that_diverges_leaves_the_network_that_was_scored(blobs, request_, monkeypatch):
+    from embedseg_napari.core.model.model import load_model
+    from embedseg_napari.core.training import run as core_run
+    from embedseg_napari.core.training.readback import LossReader
+
+    put = LossReader.put
+
+    def put_nothing(reader, step, losses):
+        put(reader, step, losses * torch.nan if step == 3 else losses)
+
+    monkeypatch.setattr(core_run, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(LossReader, "put", put_nothing)
+    image, labels = blobs(2)
+    pairs = tuple(pair_from_layers(Image(image, name=f"cells {i}"), Labels(labels)) for i in range(5))
+    config = TINY.model_copy(update={"validate_every": 1})
+    events, saved = drain(TrainingJob(replace(request_, pairs=pairs, config=config)).run(lambda: False))
+    assert any("loss became nan at step 3" in event.text for event in events if isinstance(event, Message))
+    (scored,) = (event for event in events if isinstance(event, EpochFinished))
+    assert load_model(saved.path).config.training["best_score"] == scored.ap_mean is not None
+
+
 def test_what_failed_is_said_where_nothing_of_it_can_be_used(request_, monkeypatch):
     from embedseg_napari.core.training import run as core_run
 
@@ -264,7 +293,7 @@ def test_what_failed_is_said_where_nothing_of_it_can_be_used(request_, monkeypat
             raise DataError("a.ome.zarr: is no longer there.")
         return cut(self, *arguments)
 
-    def damaged(self):
+    def damaged(self, is_diverging):
         raise DataError("state.json: is damaged.")
 
     monkeypatch.setattr(core_run.CropSampler, "cut", fail_later)

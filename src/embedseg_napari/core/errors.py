@@ -27,6 +27,10 @@ class ComputeError(EmbedSegError):
     """The device is missing, or ran out of memory."""
 
 
+class LossError(ComputeError):
+    """A training diverged: its loss is no number any more."""
+
+
 class Stopped(EmbedSegError):
     """A prediction was stopped before it finished (a stopped training returns a result instead)."""
 

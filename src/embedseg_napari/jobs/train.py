@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.splitting import hold_out_images
-from embedseg_napari.core.errors import EmbedSegError, SettingsError, Stopped
+from embedseg_napari.core.errors import EmbedSegError, LossError, SettingsError, Stopped
 from embedseg_napari.core.events import CheckpointSaved, Message, TrainingFinished
 from embedseg_napari.core.runs import never, soon_after
 from embedseg_napari.jobs.saved_training import SavedTraining, prepare_output, save_result
@@ -202,7 +202,7 @@ class TrainingJob:
                 traceback.clear_frames(error.__traceback__)
                 rescue = Trainer(config, training, validation, start, self.run_folder, device="cpu", resume=True)
                 try:
-                    result = rescue.last_saved()
+                    result = rescue.last_saved(isinstance(error, LossError))
                 except Exception:  # noqa: BLE001
                     # Why it failed says more than why what is left of it cannot be used.
                     raise error from None

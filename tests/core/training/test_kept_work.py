@@ -222,6 +222,28 @@ def test_the_network_as_it_is_is_kept_unless_it_was_found_to_be_worse(blobs, tmp
     assert result.model.config.training["best_score"] == result.best_score
 
 
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_of_a_training_that_diverged_the_network_that_was_scored_is_kept(blobs, tmp_path, monkeypatch, is_broken):
+    """The state last saved is from after the score: it diverges already, or holds no numbers any more."""
+    monkeypatch.setattr(TrainingRun, "_should_validate", lambda run, epoch: epoch == 0)
+    config = CONFIG.model_copy(update={"epochs": 9})
+    trainer, first = Trainer(config, [blobs(2)], [blobs(2)], run_folder=tmp_path), {}
+    run = drain(trainer._prepare())
+
+    def note(event):
+        if isinstance(event, EpochFinished) and event.epoch == 0:
+            first.update(weights_of(run.optimization.average.module))
+
+    assert drain(trainer._train(run, lambda: run.state.step == 5), note)
+    if is_broken:
+        next(run.optimization.average.module.parameters()).data.fill_(torch.nan)
+    drain(run.save())
+    run.close()
+    result = trainer.last_saved(is_diverging=not is_broken)
+    assert is_same(weights_of(result.model.network), first)
+    assert result.best_score == result.history[0].ap_mean is not None
+
+
 def test_an_interruption_right_after_a_validation_keeps_its_score(blobs):
     def interrupt(event):
         if isinstance(event, EpochFinished):

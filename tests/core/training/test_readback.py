@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from embedseg_napari.core import device as devices
-from embedseg_napari.core.errors import ComputeError
+from embedseg_napari.core.errors import LossError
 from embedseg_napari.core.training.readback import MOST_WAITING, LossReader
 
 
@@ -70,5 +70,5 @@ def test_a_loss_that_is_no_number_names_its_step(late: tuple[LossReader, list[La
     reader.put(7, losses(float("nan")))
     reader.put(8, losses(1.0))
     assert reader.take() == []
-    with pytest.raises(ComputeError, match="nan at step 7"):
+    with pytest.raises(LossError, match="nan at step 7"):
         reader.take(wait=True)

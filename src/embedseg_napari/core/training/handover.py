@@ -77,23 +77,31 @@ def finish(
     return _result(run, model, prediction, share, score, stopped)
 
 
-def interrupted(run: TrainingRun) -> TrainingResult:
+def interrupted(run: TrainingRun, is_diverging: bool = False) -> TrainingResult:
     """Hand over the model so far as it stands, in no time.
 
     No checkpoint is written: an interruption may come in the middle of a step, and the last one is whole.
+
+    Parameters
+    ----------
+    run : TrainingRun
+        The run, which has made steps.
+    is_diverging : bool
+        Whether soon after these steps the loss was no number.
     """
-    weights, score = _so_far(run)
+    weights, score = _so_far(run, is_diverging)
     return _result(run, run.model(weights), run.model_config.prediction, 1.0, score, stopped=True)
 
 
-def _so_far(run: TrainingRun) -> tuple[dict[str, Tensor], float | None]:
+def _so_far(run: TrainingRun, is_diverging: bool = False) -> tuple[dict[str, Tensor], float | None]:
     """Weights to hand over where training ends before its time, none for those of now; and their score if it is known.
 
     Held-out images are looked at now and then, first after a few steps. What was best then says nothing of the network
-    that has learned for minutes since: only one that was found to be worse gives way to it.
+    that has learned for minutes since: only one that was found to be worse, or that diverges, gives way to it.
     """
     scored = [row for row in run.state.history if row.ap_mean is not None]
-    if scored and not scored[-1].is_best:
+    is_worse = bool(scored) and not scored[-1].is_best
+    if run.best and (is_worse or is_diverging or not run.optimization.is_finite):
         return run.best, run.state.best_score
     is_known = not run.data.validation or (scored and scored[-1].step == run.state.step)
     return {}, run.state.best_score if is_known else None

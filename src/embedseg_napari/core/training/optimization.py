@@ -150,6 +150,11 @@ class Optimization:
             },
         }
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether all weights of the averaged network are numbers."""
+        return all(bool(value.isfinite().all()) for value in self.average.module.state_dict().values())
+
     def load_state_dict(self, tensors: dict[str, dict[str, Tensor]], n_steps: int) -> None:
         """Put back what :meth:`state_dict` gave after `n_steps` steps."""
         self.bare.load_state_dict(tensors["network"])

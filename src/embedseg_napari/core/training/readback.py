@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from embedseg_napari.core import device as devices
-from embedseg_napari.core.errors import ComputeError
+from embedseg_napari.core.errors import LossError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ class LossReader:
 
         Raises
         ------
-        ComputeError
+        LossError
             If a loss is no number.
         """
         found = []
@@ -83,7 +83,7 @@ class LossReader:
             for row in rows:
                 losses = [a + b / len(rows) for a, b in zip(losses, row, strict=True)]
             if not math.isfinite(losses[0]):
-                raise ComputeError(
+                raise LossError(
                     f"The loss became {losses[0]} at step {step}; train with a lower learning rate, or in float32."
                 )
             found.append(losses)

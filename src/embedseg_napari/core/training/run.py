@@ -250,7 +250,7 @@ class TrainingRun:
 
         Raises
         ------
-        ComputeError
+        LossError
             If the loss of one is no number.
         """
         self._add(self.optimization.losses.take(wait=True))

@@ -177,14 +177,14 @@ class Trainer:
         finally:
             run.close()
 
-    def last_saved(self) -> TrainingResult:
-        """The model of the run folder's checkpoint, where the training failed later; no step is made."""
+    def last_saved(self, is_diverging: bool = False) -> TrainingResult:
+        """The model of the run folder's checkpoint, where training failed later, maybe diverging; no step is made."""
         # Images on the disk may be what failed.
         run = drain(self._prepare(looks_at_images=False))
         try:
             with holding(self.run_folder, "training"):
                 run.resume()
-                return interrupted(run)
+                return interrupted(run, is_diverging)
         finally:
             run.close()
 
