@@ -69,15 +69,16 @@ def test_the_smallest_share_that_finds_the_annotated_objects_as_well(blobs, lack
             predict=lambda *args, **given: SimpleNamespace(labels=cluster_by(maps_of(found)).labels),
         )
 
-    found, iou = least_share(model_of, [example], usual, "float32")
+    found, _, iou = least_share(model_of, [example], usual, "float32")
     assert (found, iou) == (share, pytest.approx(1))
 
 
 def test_where_all_objects_were_erased_all_of_the_training_counts():
     nothing = np.zeros((16, 16), np.int32)
     example = Example("a", nothing[None].astype(np.float32), nothing, nothing > 0)
-    share, _ = least_share(lambda _: pytest.fail("nothing can be scored"), [example], usual, "float32")
-    assert share == 1
+    model = SimpleNamespace(predict=lambda *_, **__: pytest.fail("nothing can be scored"))
+    share, settings, _ = least_share(lambda _: model, [example], usual, "float32")
+    assert (share, settings) == (1, PredictionConfig())
 
 
 @pytest.mark.parametrize(("lowered_to", "share", "iou"), [(0.9, 0.5, 0), (0.6, 1.0, 1)])
@@ -98,7 +99,8 @@ def test_a_share_is_chosen_with_the_threshold_that_is_stored(blobs, lowered_to, 
     def settings_of(model):
         return PredictionConfig(seed_threshold=lowered_to)
 
-    assert least_share(model_of, [example], settings_of, "float32") == (share, pytest.approx(iou))
+    expected = (share, PredictionConfig(seed_threshold=lowered_to), pytest.approx(iou))
+    assert least_share(model_of, [example], settings_of, "float32") == expected
 
 
 SHORT = {"epochs": 1, "minutes": None, "steps_per_epoch": 2, "batch_size": 1, "crop_size": (32, 32)}

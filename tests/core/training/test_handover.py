@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -33,14 +35,19 @@ def trained(pair, start=None, validation=(), on_event=None, **changes):
     return drain(Trainer(config, [pair], validation, start).run(), on_event or unheard)
 
 
-def let_seeds_reach(monkeypatch, labels, peak):
-    """Let networks find all objects, as sure of them as `peak`."""
+def maps_of(labels, peak):
+    """What a network says that finds these objects, as sure of them as `peak`."""
     at = np.indices(labels.shape, dtype=np.float32)
     offsets = np.zeros_like(at)
     for label in range(1, labels.max() + 1):
         inside = labels == label
         offsets[:, inside] = np.argwhere(inside).mean(0)[:, None] - at[:, inside]
-    maps = EmbeddingMaps(offsets, np.full_like(at, 3.0), np.where(labels > 0, peak, 0.1).astype(np.float32))
+    return EmbeddingMaps(offsets, np.full_like(at, 3.0), np.where(labels > 0, peak, 0.1).astype(np.float32))
+
+
+def let_seeds_reach(monkeypatch, labels, peak):
+    """Let networks find all objects, as sure of them as `peak`."""
+    maps = maps_of(labels, peak)
     monkeypatch.setattr(Model, "embed", lambda *_, **__: maps)
 
 
@@ -101,18 +108,44 @@ def test_without_seeds_to_reach_the_threshold_stays_and_what_it_was_lowered_from
     assert trained(pair, second).model.config.prediction.seed_threshold == 0.9
 
 
-@pytest.mark.parametrize(("reached_seeds", "threshold"), [(True, 0.7), (False, 0.9)])
+@pytest.mark.parametrize(("reached_seeds", "threshold"), [(True, 0.6), (False, 0.9)])
 def test_shares_of_the_start_model_are_compared_with_the_threshold_that_is_stored(
     blobs, monkeypatch, reached_seeds, threshold
 ):
+    """It is that of all images, also where the shares are compared on some of them."""
     pair, seen = blobs(2), []
+    start = trained(pair, reached_seeds=False).model
+    faint = itertools.cycle([False, False, False, True, True])
+    sure, unsure = (maps_of(pair[1], peak) for peak in (0.8, 0.6))
+    monkeypatch.setattr(Model, "embed", lambda *_, **__: unsure if next(faint) else sure)
+
+    def choose(model_of, annotated, settings_of, *_):
+        assert len(annotated) == 3
+        seen.append(settings_of(model_of(0.5)))
+        return 0.5, seen[-1], 1.0
+
+    monkeypatch.setattr(handover, "least_share", choose)
+    config = TrainingConfig.preset("few", **SHORT, precision="float32", reached_seeds=reached_seeds)
+    found = drain(Trainer(config, [pair] * 5, (), start).run()).model
+    assert found.config.training["share_trained"] == 0.5
+    assert [one.seed_threshold for one in seen] == [found.config.prediction.seed_threshold] == [threshold]
+
+
+def test_a_stop_after_a_share_was_chosen_keeps_it_with_its_threshold(blobs, monkeypatch):
+    pair, chosen, seen = blobs(2, 14, 96), [], []
     start = trained(pair, reached_seeds=False).model
     let_seeds_reach(monkeypatch, pair[1], 0.7)
 
     def choose(model_of, annotated, settings_of, *_):
-        seen.append(settings_of(model_of(0.5)))
-        return 1.0, 1.0
+        chosen.append(settings_of(model_of(0.5)))
+        return 0.5, chosen[0], 1.0
 
     monkeypatch.setattr(handover, "least_share", choose)
-    found = trained(pair, start, reached_seeds=reached_seeds).model
-    assert [one.seed_threshold for one in seen] == [found.config.prediction.seed_threshold] == [threshold]
+    monkeypatch.setattr("embedseg_napari.core.training.trainer.soon_after", lambda should_stop: should_stop)
+    config = TrainingConfig.preset("few", **SHORT, precision="float32")
+    result = drain(Trainer(config, [pair], None, start).run(lambda: bool(chosen)), seen.append)
+    assert result.stopped
+    assert result.model.config.training["share_trained"] == 0.5
+    assert result.model.config.prediction.seed_threshold == 0.7
+    (told,) = (event.text for event in seen if isinstance(event, Message) and event.text.startswith("Stopped"))
+    assert told == "Stopped before the number format was chosen; the model is saved with float32."

@@ -53,7 +53,7 @@ def least_share(
     settings_of: Callable[[Model], PredictionConfig],
     precision: str,
     should_stop: Callable[[], bool] = never,
-) -> tuple[float, float]:
+) -> tuple[float, PredictionConfig, float]:
     """Choose the smallest share of the trained weights with which the annotated objects are found about as well.
 
     Parameters
@@ -73,6 +73,8 @@ def least_share(
     -------
     share : float
         What was chosen.
+    settings : PredictionConfig
+        Thresholds that it was chosen with.
     found : float
         Mean IoU of the annotated objects with all of the trained weights; NaN where there are none.
 
@@ -81,10 +83,12 @@ def least_share(
     Stopped
         If `should_stop` returned True.
     """
+    settings: dict[float, PredictionConfig] = {}
 
     def mean_iou(share: float) -> float:
         model = model_of(share)
-        options = {"precision": precision, **settings_of(model).clustering}
+        settings[share] = settings_of(model)
+        options = {"precision": precision, **settings[share].clustering}
         found = []
         for example in scored_examples(annotated):
             labels = quietly_segmented(model, example, should_stop, **options)
@@ -92,6 +96,7 @@ def least_share(
         return float(np.concatenate(found).mean())
 
     if not scored_examples(annotated):
-        return 1.0, math.nan
+        return 1.0, settings_of(model_of(1.0)), math.nan
     best = mean_iou(1.0)
-    return next((share for share in SHARES if mean_iou(share) >= best - TOLERANCE), 1.0), best
+    least = next((share for share in SHARES if mean_iou(share) >= best - TOLERANCE), 1.0)
+    return least, settings[least], best

@@ -47,13 +47,14 @@ def finish(
     yield from run.save()
     weights, score = _so_far(run) if stopped else (run.best, run.state.best_score)
     model, share, prediction, precision = run.model(weights), 1.0, run.model_config.prediction, run.plan.precision
-    missing = "weights and thresholds were"
+    missing, state = "weights and thresholds were" if run.keeps_start else "thresholds were", "as it was trained so far"
     try:
-        if run.keeps_start and run.state.step:
-            model, share = yield from _near_start(run, model, should_stop)
         if not run.data.validation and run.fabric.global_rank == 0:
-            prediction = _reached(run, model, run.data.threshold_examples, should_stop)
-            missing = "its number format was"
+            if run.keeps_start and run.state.step:
+                model, share, prediction = yield from _near_start(run, model, should_stop)
+            else:
+                prediction = _reached(run, model, run.data.threshold_examples, should_stop)
+            missing, state = "the number format was", f"with {prediction.precision}"
         if not stopped and run.validator.examples and run.fabric.global_rank == 0:
             # Trainings by epochs are repeatable, so all images are looked at however long it takes.
             seconds = CHOICE_SHARE * run.clock.seconds() if run.config.epochs is None else math.inf
@@ -62,7 +63,7 @@ def finish(
                 yield message
     except Stopped:
         stopped = True
-        yield Message(f"Stopped before {missing} chosen; the model is saved as it was trained so far.")
+        yield Message(f"Stopped before {missing} chosen; the model is saved {state}.")
     is_other = share < 1 or prediction.seed_threshold != run.model_config.prediction.seed_threshold
     if is_other and not run.data.validation and run.validator.examples and run.fabric.global_rank == 0:
         score = _score(run, model, prediction, should_stop)
@@ -110,7 +111,7 @@ def _so_far(run: TrainingRun, is_diverging: bool = False) -> tuple[dict[str, Ten
 def _reached(
     run: TrainingRun, model: Model, annotated: Sequence[Example], should_stop: Callable[[], bool]
 ) -> PredictionConfig:
-    """Settings with the seed threshold that most objects of some images reach; as they are where there are none."""
+    """Settings with the seed threshold that most objects of some images reach; as they are without images."""
     settings, usual = run.model_config.prediction, run.plan.usual_seed_threshold
     if not annotated:
         return settings
@@ -130,29 +131,33 @@ def _score(
 
 def _near_start(
     run: TrainingRun, model: Model, should_stop: Callable[[], bool]
-) -> Generator[Message, None, tuple[Model, float]]:
-    """The model nearest to the start model that finds the annotated objects about as well; its share of training."""
+) -> Generator[Message, None, tuple[Model, float, PredictionConfig]]:
+    """The model nearest to the start model that finds the annotated objects about as well.
+
+    Also its share of the training, and the settings that it was compared with, which are those to store.
+    """
     assert run.start_from is not None
     start, trained = run.start_from.network.state_dict(), model.network.state_dict()
 
     def model_of(share: float) -> Model:
         return model if share == 1 else run.model(blended(start, trained, share))
 
-    annotated = run.blended_examples()
+    thresholded = run.data.threshold_examples
 
     def settings_of(model: Model) -> PredictionConfig:
-        return _reached(run, model, annotated if run.config.reached_seeds else [], should_stop)
+        return _reached(run, model, thresholded, should_stop)
 
-    share, found = least_share(model_of, annotated, settings_of, run.plan.precision, should_stop)
+    annotated, precision = run.blended_examples(), run.plan.precision
+    share, settings, found = least_share(model_of, annotated, settings_of, precision, should_stop)
     if share == 1:
-        return model, share
+        return model, share, settings
     model = model_of(share)
     kept = f"keeps {100 * (1 - share):.0f} % of the weights it started from"
     if found > 0:
         yield Message(f"The model {kept}: it finds the annotated objects about as well with them.")
     else:
         yield Message(f"The trained network finds none of the annotated objects, so the model {kept}.")
-    return model, share
+    return model, share, settings
 
 
 def _result(

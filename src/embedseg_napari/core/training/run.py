@@ -187,9 +187,9 @@ class TrainingRun:
             if each * len(scored) > COSTLY * self.schedule.limit:
                 # Else the first one, of a network that knows nothing yet, is made whatever it costs.
                 self.validation_cost = each * len(scored)
-            # For each share that may be kept, a threshold first.
-            passes = (2 if thresholded else 1) * (1 + len(SHARES))
-            self.schedule.reserve += each * (len(thresholded) + passes * len(blending))
+            # Each share that may be kept is compared with a threshold of its own.
+            n_shares = 1 + len(SHARES) if blending else 1
+            self.schedule.reserve += each * n_shares * (len(thresholded) + len(blending))
         return TrainingStarted(
             n_images=len(self.data.training),
             n_validation_images=len(self.data.validation),
