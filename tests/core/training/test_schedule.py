@@ -46,3 +46,14 @@ def test_at_most_half_of_a_budget_is_kept_for_the_end():
         schedule.reserve = reserve
         schedule.clock.before, schedule.clock.started = seconds / 2, time.monotonic()
         assert schedule.progress(3) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize("holds_out", [False, True])
+def test_fewer_held_out_images_are_advised_only_where_there_are_some(holds_out):
+    schedule = Schedule(TrainingConfig(minutes=1), 10, Clock())
+    assert schedule.warning(holds_out) is None
+    schedule.reserve = 100.0
+    told = schedule.warning(holds_out)
+    assert "may end 70 seconds late" in told.text
+    assert told.text.endswith("Give it more time, or hold out fewer images." if holds_out else "Give it more time.")
+    assert ("held-out" in told.text or "hold out" in told.text) is holds_out

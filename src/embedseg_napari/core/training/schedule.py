@@ -49,7 +49,7 @@ class Schedule:
     rate: float = 1.0
     """Part of the configured learning rate that is taken."""
     reserve: float = 2.0
-    """Seconds of a time budget kept for the last validation and for saving, as far as they are at most half of it."""
+    """Seconds of a time budget kept for the last validation, choices and saving, as far as they are at most half."""
 
     @property
     def limit(self) -> float:
@@ -63,15 +63,21 @@ class Schedule:
         budget = self.limit - min(self.reserve, MOST_RESERVE * self.limit)
         return min(self.clock.seconds() / budget, 1.0)
 
-    def warning(self) -> Message | None:
-        """What to say of a time budget that the end of the training will exceed; None if it will not."""
+    def warning(self, holds_out: bool) -> Message | None:
+        """What to say of a time budget that the end of the training will exceed; None if it will not.
+
+        Parameters
+        ----------
+        holds_out : bool
+            Whether images, or objects of them, are held out.
+        """
         over = self.reserve - MOST_RESERVE * self.limit
         if self.config.epochs is not None or over < MUCH_LATER:
             return None
         return Message(
-            f"Segmenting the held-out images takes long: the training will learn for half of its "
-            f"{self.config.minutes:g} minutes and may end {over:.0f} seconds late. Give it more time, or hold out "
-            "fewer images.",
+            f"Segmenting images at the end takes long: the training will learn for half of its "
+            f"{self.config.minutes:g} minutes and may end {over:.0f} seconds late. Give it more time"
+            f"{', or hold out fewer images' if holds_out else ''}.",
             "warning",
         )
 

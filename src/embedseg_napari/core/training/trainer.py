@@ -191,7 +191,7 @@ class Trainer:
     def _train(self, run: TrainingRun, should_stop: Callable[[], bool]) -> Generator[TrainingEvent, None, bool]:
         """Make steps until the end, or until a stop is asked for; which it was."""
         yield run.start()
-        if (warning := run.schedule.warning()) is not None:
+        if (warning := run.schedule.warning(bool(run.validator.examples))) is not None:
             yield warning
         while True:
             progress, stopped = run.progress(should_stop)
