@@ -81,13 +81,13 @@ class Survey:
             self, table=table, n_unknown=self.n_unknown + int(self.table.sizes[gone].sum()), contacts=contacts
         )
 
-    def open_objects(self) -> OpenIds:
+    def open_objects(self, scale: float = 1.0) -> OpenIds:
         """Objects of a volume that unknown voxels cut off; as `unknown.open_objects`."""
         if self.n_unknown == 0:
             return CLOSED
         ends = self.contacts.copy()
         ends[:, 2] = np.where(ends[:, 2] == UNKNOWN, ends[:, 3], 0)
-        return open_ids(ends, self.table.ids, self.table.sizes)
+        return open_ids(ends, self.table.ids, self.table.sizes, scale)
 
 
 def survey_labels(

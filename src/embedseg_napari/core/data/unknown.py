@@ -59,7 +59,7 @@ def union(a: np.ndarray | None, b: np.ndarray | None) -> np.ndarray | None:
     return b if a is None else a if b is None else a | b
 
 
-def open_ids(ends: NDArray[np.int64], ids: NDArray[np.int64], sizes: NDArray[np.int64]) -> OpenIds:
+def open_ids(ends: NDArray[np.int64], ids: NDArray[np.int64], sizes: NDArray[np.int64], scale: float = 1.0) -> OpenIds:
     """Objects of a volume that unknown voxels cut off, by what their voxels end at.
 
     Of an object's voxels that end it downwards, or upwards, more than half have an unknown voxel as their neighbour:
@@ -74,18 +74,22 @@ def open_ids(ends: NDArray[np.int64], ids: NDArray[np.int64], sizes: NDArray[np.
         have another neighbour than their object.
     ids, sizes : ndarray, shape (n,)
         Of all objects, ids ascending, and their numbers of voxels.
+    scale : float
+        Factor by which the volume was resized: a plane that was painted is several voxels thick once it was enlarged.
     """
     hidden, total = np.zeros((2, 6, len(ids)), np.int64)
     at = ends[:, 0], np.searchsorted(ids, ends[:, 1])
     np.add.at(hidden, at, ends[:, 2])
     np.add.at(total, at, ends[:, 3])
     is_open: NDArray[np.bool_] = np.any((2 * hidden > total).reshape(3, 2, -1), axis=1)
-    is_thin: NDArray[np.bool_] = np.asarray(sizes < PLANE * total.reshape(3, 2, -1).max(1))
+    is_thin: NDArray[np.bool_] = np.asarray(sizes < PLANE * max(1.0, scale) * total.reshape(3, 2, -1).max(1))
     is_open[1:] &= is_thin[1:] & (is_thin.sum(0) == 1)
     return tuple(ids[row] for row in is_open)
 
 
-def open_objects(instances: np.ndarray, ignore: np.ndarray | None, *, planes: bool = False) -> OpenIds:
+def open_objects(
+    instances: np.ndarray, ignore: np.ndarray | None, *, planes: bool = False, scale: float = 1.0
+) -> OpenIds:
     """Objects of a volume that unknown voxels cut off; see :func:`open_ids`.
 
     Parameters
@@ -96,6 +100,8 @@ def open_objects(instances: np.ndarray, ignore: np.ndarray | None, *, planes: bo
         Unknown voxels.
     planes : bool
         Whether the first axis of `instances` counts planes of one object each.
+    scale : float
+        Factor by which the volume was resized.
     """
     if ignore is None or ignore.ndim != 3:
         return CLOSED
@@ -119,7 +125,7 @@ def open_objects(instances: np.ndarray, ignore: np.ndarray | None, *, planes: bo
                 side, total = np.full(len(ids), 2 * axis + up), np.bincount(which, minlength=len(ids))
                 ends.append(np.column_stack([side, ids.astype(np.int64) + first, hidden, total]))
     ids, sizes = np.concatenate(counts).T
-    return open_ids(np.concatenate(ends), ids, sizes)
+    return open_ids(np.concatenate(ends), ids, sizes, scale)
 
 
 def all_open(open_along: OpenIds) -> NDArray[np.int64]:

@@ -155,7 +155,7 @@ def load_source(
     else:
         table = measure_objects(known, config.center, example.spacing, planes=is_planes)
         n_changed = len(table.ids)
-    cut_off = open_objects(known, example.ignore, planes=is_planes)
+    cut_off = open_objects(known, example.ignore, planes=is_planes, scale=scale)
     objects = with_middle_planes(table, known, cut_off)
     layers = known
     if planes and not is_planes:

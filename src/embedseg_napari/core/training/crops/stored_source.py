@@ -126,7 +126,7 @@ def open_source(
     shape = own if scale == 1 else scaled_shape(own, scale)
     labels: Labels = example.instances if shape == own else ResizedLabels(example.instances, shape)
     survey = example.surveyed(config.center, shape)
-    table, cut_off = survey.table, survey.open_objects()
+    table, cut_off = survey.table, survey.open_objects(scale)
     objects = _with_middle_planes(table, labels, cut_off)
     places = background = np.zeros(0, np.int64)
     if example.has_unknown:
