@@ -12,7 +12,9 @@ pytest.importorskip("pyqtgraph")
 from label_steps import PANEL, annotate, paint, stored
 from napari.utils.notifications import notification_manager
 
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.viewer.label.autosave import retained
 from embedseg_napari.viewer.label.handed_on import SESSION, save_all
 
@@ -53,6 +55,23 @@ def test_what_is_annotated_begins_another_session_where_the_folder_is_gone(viewe
     assert panel.autosave.session is None
     (folder,) = list_sessions(lost.parent)
     assert stored(folder) == {"one": 2, "two": 4}
+
+
+def test_what_the_new_session_cannot_take_at_once_is_tried_again(panel, lost, monkeypatch):
+    save, failed = AnnotationSession.save_annotation, []
+
+    def save_annotation(self, name, *args):
+        if name == "two" and self.folder != lost and not failed:
+            failed.append(name)
+            raise DataError("The disk is full for a moment.")
+        return save(self, name, *args)
+
+    monkeypatch.setattr(AnnotationSession, "save_annotation", save_annotation)
+    panel.sessions.new.click()
+    assert failed
+    panel.sessions.new.click()
+    (folder,) = list_sessions(lost.parent)
+    assert stored(folder) == {"one": 2, "two": 3}
 
 
 def test_annotations_that_are_not_in_front_are_saved_as_well(viewer, panel, lost, add_image):

@@ -119,7 +119,7 @@ def begin_anew(autosave: Autosave) -> bool:
 
 
 def _leave_lost(autosave: Autosave) -> bool:
-    """As :func:`begin_anew`, of the annotation in front and what could not be written."""
+    """As :func:`begin_anew`, of the annotation in front and what could not be written; True once another has begun."""
     lost = autosave.session
     if lost is None or not lost.is_lost:
         return False
@@ -133,7 +133,9 @@ def _leave_lost(autosave: Autosave) -> bool:
     let_go(lost)
     autosave.use(new, {})
     autosave.saved_revision = 0
-    return autosave.save_now()
+    # What cannot be written now is kept, and tried again.
+    autosave.save_now()
+    return True
 
 
 def _look_at_all(autosave: Autosave, keys: Collection[str]) -> None:
