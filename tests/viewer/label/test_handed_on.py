@@ -17,6 +17,7 @@ from embedseg_napari.core.session.folder import list_sessions
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.viewer.label.autosave import retained
 from embedseg_napari.viewer.label.handed_on import SESSION, save_all
+from embedseg_napari.viewer.widgets.dock_panel import close_all
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -136,7 +137,19 @@ def test_what_was_deleted_when_all_was_saved_stays_deleted_when_python_ends(pane
     folder = panel.autosave.session.folder
     shutil.rmtree(folder)
     save_all()
+    close_all()
+    assert panel.is_closed
     assert not list_sessions(folder.parent)
+
+
+def test_what_was_deleted_when_all_was_saved_begins_anew_when_only_the_panel_is_closed(viewer, panel, add_image):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    assert panel.autosave.save_now()
+    shutil.rmtree(panel.autosave.session.folder)
+    viewer.window.remove_dock_widget(panel)
+    (folder,) = list_sessions(panel.autosave.folder)
+    assert stored(folder) == {"one": 2}
 
 
 def test_that_a_folder_is_gone_is_said_once_by_itself(panel, lost):

@@ -38,9 +38,10 @@ def save_all() -> None:
             autosave.save_now()
 
 
-def hand_on(autosave: Autosave) -> None:
+def hand_on(autosave: Autosave, *, is_viewer_open: bool) -> None:
     """Save and close the session; its annotation layers tell the panel that is opened next which it is."""
-    if not begin_anew(autosave):
+    # As in `save_all`, where no panel can be opened next.
+    if not ((is_viewer_open or autosave.is_behind) and begin_anew(autosave)):
         autosave.save_now()
     session = autosave.session
     for layer in autosave.layers.viewer.layers:

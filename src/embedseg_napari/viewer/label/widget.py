@@ -394,7 +394,7 @@ class LabelWidget(TrainingPanel):
         self.store.close_down()
         self.parts.close_down()
         self.annotation.layers.leaving.disconnect(self._hand_over)
-        hand_on(self.autosave)
+        hand_on(self.autosave, is_viewer_open=self.is_taken_out)
         self.autosave.disconnect_layers()
         self.annotation.disconnect_viewer()
         super().release()
