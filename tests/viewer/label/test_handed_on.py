@@ -11,6 +11,7 @@ pytest.importorskip("pyqtgraph")
 
 from label_steps import PANEL, annotate, paint, stored
 from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QFileDialog
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.folder import list_sessions
@@ -121,6 +122,34 @@ def test_a_session_that_is_deleted_while_no_panel_is_open_is_missed_once(viewer,
     folder = again.autosave.session.folder
     assert again.autosave.close()
     assert stored(folder) == {"one": 2, "two": 3}
+
+
+@pytest.mark.parametrize("use", ["train", "export", "recipe"])
+def test_what_was_in_a_folder_that_is_gone_is_learned_and_exported(
+    viewer, panel, add_image, qtbot, tmp_path, monkeypatch, use
+):
+    for name, shift in (("one", 0), ("two", 9)):
+        annotate(panel, add_image(name, shift=shift))
+        paint(panel, 3)
+    assert panel.autosave.save_now()
+    lost = panel.autosave.session.folder
+    shutil.rmtree(lost)
+    if use == "train":
+        panel.settings.choose_start(None)
+        panel.train.click()
+        assert panel.is_joined
+        panel.stop.click()
+        qtbot.waitUntil(lambda: not panel.is_training, timeout=20_000)
+    elif use == "export":
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path / "exported"))
+        panel.sessions.export.click()
+        qtbot.waitUntil(lambda: said("Exported: 2 images."), timeout=20_000)
+    else:
+        assert str(panel.autosave.folder / "one_2") in panel.make_recipe().command
+    folder = panel.autosave.session.folder
+    assert folder != lost
+    assert panel.autosave.close()
+    assert stored(folder) == {"one": 3, "two": 3}
 
 
 def test_what_was_painted_last_is_saved_when_python_ends(panel, lost):

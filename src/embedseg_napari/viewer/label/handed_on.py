@@ -119,6 +119,25 @@ def begin_anew(autosave: Autosave) -> bool:
     return True
 
 
+def write_all(autosave: Autosave, *, with_front: bool = True) -> bool:
+    """Write what is annotated for who reads it from the session, in another one where the folder of this one is gone.
+
+    Parameters
+    ----------
+    autosave : Autosave
+        Whose session.
+    with_front : bool
+        Also the annotation in front; else what could not be written before.
+
+    Returns
+    -------
+    bool
+        False if something cannot be written.
+    """
+    begin_anew(autosave)
+    return autosave.save_now() if with_front else autosave.save_left()
+
+
 def _leave_lost(autosave: Autosave) -> bool:
     """As :func:`begin_anew`, of the annotation in front and what could not be written; True once another has begun."""
     lost = autosave.session
