@@ -11,10 +11,14 @@ pytest.importorskip("pyqtgraph")
 
 from label_steps import PANEL, annotate, paint, stored
 from napari.utils.notifications import notification_manager
+from qtpy.QtWidgets import QFileDialog
 
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.session.folder import list_sessions
+from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.viewer.label.autosave import retained
 from embedseg_napari.viewer.label.handed_on import SESSION, save_all
+from embedseg_napari.viewer.widgets.dock_panel import close_all
 
 pytestmark = pytest.mark.usefixtures("own_data")
 
@@ -53,6 +57,23 @@ def test_what_is_annotated_begins_another_session_where_the_folder_is_gone(viewe
     assert panel.autosave.session is None
     (folder,) = list_sessions(lost.parent)
     assert stored(folder) == {"one": 2, "two": 4}
+
+
+def test_what_the_new_session_cannot_take_at_once_is_tried_again(panel, lost, monkeypatch):
+    save, failed = AnnotationSession.save_annotation, []
+
+    def save_annotation(self, name, *args):
+        if name == "two" and self.folder != lost and not failed:
+            failed.append(name)
+            raise DataError("The disk is full for a moment.")
+        return save(self, name, *args)
+
+    monkeypatch.setattr(AnnotationSession, "save_annotation", save_annotation)
+    panel.sessions.new.click()
+    assert failed
+    panel.sessions.new.click()
+    (folder,) = list_sessions(lost.parent)
+    assert stored(folder) == {"one": 2, "two": 3}
 
 
 def test_annotations_that_are_not_in_front_are_saved_as_well(viewer, panel, lost, add_image):
@@ -103,6 +124,34 @@ def test_a_session_that_is_deleted_while_no_panel_is_open_is_missed_once(viewer,
     assert stored(folder) == {"one": 2, "two": 3}
 
 
+@pytest.mark.parametrize("use", ["train", "export", "recipe"])
+def test_what_was_in_a_folder_that_is_gone_is_learned_and_exported(
+    viewer, panel, add_image, qtbot, tmp_path, monkeypatch, use
+):
+    for name, shift in (("one", 0), ("two", 9)):
+        annotate(panel, add_image(name, shift=shift))
+        paint(panel, 3)
+    assert panel.autosave.save_now()
+    lost = panel.autosave.session.folder
+    shutil.rmtree(lost)
+    if use == "train":
+        panel.settings.choose_start(None)
+        panel.train.click()
+        assert panel.is_joined
+        panel.stop.click()
+        qtbot.waitUntil(lambda: not panel.is_training, timeout=20_000)
+    elif use == "export":
+        monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *args: str(tmp_path / "exported"))
+        panel.sessions.export.click()
+        qtbot.waitUntil(lambda: said("Exported: 2 images."), timeout=20_000)
+    else:
+        assert str(panel.autosave.folder / "one_2") in panel.make_recipe().command
+    folder = panel.autosave.session.folder
+    assert folder != lost
+    assert panel.autosave.close()
+    assert stored(folder) == {"one": 3, "two": 3}
+
+
 def test_what_was_painted_last_is_saved_when_python_ends(panel, lost):
     save_all()
     (folder,) = list_sessions(lost.parent)
@@ -117,7 +166,19 @@ def test_what_was_deleted_when_all_was_saved_stays_deleted_when_python_ends(pane
     folder = panel.autosave.session.folder
     shutil.rmtree(folder)
     save_all()
+    close_all()
+    assert panel.is_closed
     assert not list_sessions(folder.parent)
+
+
+def test_what_was_deleted_when_all_was_saved_begins_anew_when_only_the_panel_is_closed(viewer, panel, add_image):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    assert panel.autosave.save_now()
+    shutil.rmtree(panel.autosave.session.folder)
+    viewer.window.remove_dock_widget(panel)
+    (folder,) = list_sessions(panel.autosave.folder)
+    assert stored(folder) == {"one": 2}
 
 
 def test_that_a_folder_is_gone_is_said_once_by_itself(panel, lost):

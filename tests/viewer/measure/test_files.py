@@ -193,8 +193,20 @@ def test_planes_of_one_object_each_are_measured_and_exported_as_one_image(viewer
     assert "frame" not in planes.table
     assert planes.table.get("intensity_mean_0", np.array([7, 7, 7])).tolist() == [7, 7, 7]
     # The slider goes to the plane of an object that is chosen in the plot.
+    labels = viewer.layers["worms masks"]
+    in_hand = labels.selected_label
     planes.plot.selected.emit([1])
     assert viewer.dims.current_step[0] == 1
+    assert "1 object selected" in planes.controls.status.text()
+    # All have the same number in the layer: that of the plane in sight is meant.
+    viewer.dims.set_point(0, 2)
+    assert labels.selected_label == in_hand
+    labels.selected_label = 2
+    assert planes.controls.status.text().startswith("Object 3:")
+    assert labels.get_color(1)[3] > 0.5
+    assert labels.features.empty
+    assert planes.color.isHidden()
+    assert planes.files.open_table.isHidden()
     assert planes.files.surfaces.isHidden()
     export(planes, qtbot, tmp_path / "a.json", "coco")
     written = json.loads((tmp_path / "a.json").read_text())

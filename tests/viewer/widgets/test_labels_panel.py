@@ -93,3 +93,40 @@ def test_an_image_that_the_user_chose_stays_when_another_comes(viewer, open_pane
     panel.image.choose(first)
     viewer.add_image(np.zeros((8, 9)), name="third")
     assert panel.image.layer() == first
+
+
+def choose_by_hand(box, layer) -> None:
+    """Choose a layer, or none, as a click in the list does."""
+    box.choose(layer)
+    box.native.activated.emit(box.native.currentIndex())
+
+
+def test_a_chosen_image_gives_no_way_to_one_that_is_named_as_the_labels(viewer, open_panel) -> None:
+    chosen = viewer.add_image(np.zeros((8, 9)), name="chosen")
+    labels = viewer.add_labels(np.ones((8, 9), int), name="cells truth")
+    boxes = [open_panel("EmbedSeg: Measure").image, open_panel("EmbedSeg: Train").pairs.rows[0].image]
+    for box in boxes:
+        choose_by_hand(box, chosen)
+    cells = viewer.add_image(np.zeros((8, 9)), name="cells")
+    labels.axis_labels = ("y", "x")
+    assert [box.layer() for box in boxes] == [chosen, chosen]
+    viewer.layers.remove(chosen)
+    assert boxes[1].layer() == cells
+    for box in boxes:
+        choose_by_hand(box, cells)
+    # Other labels are of another image.
+    viewer.add_image(np.zeros((8, 9)), name="more")
+    assert [box.layer() for box in boxes] == [cells, cells]
+    more = viewer.add_labels(np.ones((8, 9), int), name="more truth")
+    open_panel("EmbedSeg: Measure").labels.choose(more)
+    open_panel("EmbedSeg: Train").pairs.rows[0].labels.choose(more)
+    assert [box.layer().name for box in boxes] == ["more", "more"]
+
+
+def test_no_image_is_measured_where_a_person_chose_none(viewer, open_panel) -> None:
+    viewer.add_image(np.zeros((8, 9)), name="first")
+    viewer.add_labels(np.ones((8, 9), int), name="cells truth")
+    panel = open_panel("EmbedSeg: Measure")
+    choose_by_hand(panel.image, None)
+    viewer.add_image(np.zeros((8, 9)), name="cells")
+    assert panel.image.layer() is None

@@ -38,9 +38,10 @@ def save_all() -> None:
             autosave.save_now()
 
 
-def hand_on(autosave: Autosave) -> None:
+def hand_on(autosave: Autosave, *, is_viewer_open: bool) -> None:
     """Save and close the session; its annotation layers tell the panel that is opened next which it is."""
-    if not begin_anew(autosave):
+    # As in `save_all`, where no panel can be opened next.
+    if not ((is_viewer_open or autosave.is_behind) and begin_anew(autosave)):
         autosave.save_now()
     session = autosave.session
     for layer in autosave.layers.viewer.layers:
@@ -118,8 +119,27 @@ def begin_anew(autosave: Autosave) -> bool:
     return True
 
 
+def write_all(autosave: Autosave, *, with_front: bool = True) -> bool:
+    """Write what is annotated for who reads it from the session, in another one where the folder of this one is gone.
+
+    Parameters
+    ----------
+    autosave : Autosave
+        Whose session.
+    with_front : bool
+        Also the annotation in front; else what could not be written before.
+
+    Returns
+    -------
+    bool
+        False if something cannot be written.
+    """
+    begin_anew(autosave)
+    return autosave.save_now() if with_front else autosave.save_left()
+
+
 def _leave_lost(autosave: Autosave) -> bool:
-    """As :func:`begin_anew`, of the annotation in front and what could not be written."""
+    """As :func:`begin_anew`, of the annotation in front and what could not be written; True once another has begun."""
     lost = autosave.session
     if lost is None or not lost.is_lost:
         return False
@@ -133,7 +153,9 @@ def _leave_lost(autosave: Autosave) -> bool:
     let_go(lost)
     autosave.use(new, {})
     autosave.saved_revision = 0
-    return autosave.save_now()
+    # What cannot be written now is kept, and tried again.
+    autosave.save_now()
+    return True
 
 
 def _look_at_all(autosave: Autosave, keys: Collection[str]) -> None:

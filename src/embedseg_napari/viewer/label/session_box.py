@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QMenu, QPushBu
 from embedseg_napari.core.session.folder import STATE, last_saved, list_sessions, read_state
 from embedseg_napari.core.session.state import spatial_shape
 from embedseg_napari.core.wording import count
+from embedseg_napari.viewer.label.handed_on import write_all
 from embedseg_napari.viewer.label.round_words import comparison_words, round_line, start_name, start_round
 from embedseg_napari.viewer.label.time_points import image_axes, is_frame_name
 from embedseg_napari.viewer.layers import array_of
@@ -204,11 +205,13 @@ class SessionBox(QWidget):
 
     def _export(self) -> None:
         """Write the session's annotated images as a data set, in a thread."""
-        session, pictures = self.autosave.session, dict(self.autosave.pictures)
         folder = QFileDialog.getExistingDirectory(self, "New or empty folder for the data set")
         self.box.layers.settling.emit()
-        if session is None or not folder or not self.autosave.save_now():
+        # While a model trains, its session stays.
+        write = self.autosave.save_now if self.is_training else partial(write_all, self.autosave)
+        if not folder or not write() or (session := self.autosave.session) is None:
             return
+        pictures = dict(self.autosave.pictures)
 
         def run(should_stop: Callable[[], bool]) -> Generator[Any, None, int]:
             yield from ()

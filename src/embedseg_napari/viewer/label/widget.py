@@ -18,7 +18,7 @@ from embedseg_napari.viewer.label.autosave import Autosave, retained
 from embedseg_napari.viewer.label.drafts_box import DraftsBox
 from embedseg_napari.viewer.label.drawing.click_box import ClickBox
 from embedseg_napari.viewer.label.drawing.click_maps import ClickMaps
-from embedseg_napari.viewer.label.handed_on import hand_on, take_up
+from embedseg_napari.viewer.label.handed_on import hand_on, take_up, write_all
 from embedseg_napari.viewer.label.live_preview import LivePreview
 from embedseg_napari.viewer.label.model_search import ModelSearch
 from embedseg_napari.viewer.label.navigator import SessionNavigator
@@ -266,7 +266,7 @@ class LabelWidget(TrainingPanel):
         """Begin a round."""
         self.annotation.layers.settling.emit()
         self.annotation.count()
-        if self.problem() or self.is_training or not self.autosave.save_left():
+        if self.problem() or self.is_training or not write_all(self.autosave, with_front=False):
             return
         try:
             request = self._request()
@@ -311,7 +311,7 @@ class LabelWidget(TrainingPanel):
         self.annotation.layers.settling.emit()
         if problem := self.problem():
             raise DataError(problem)
-        if not self.autosave.save_now():
+        if not write_all(self.autosave):
             raise DataError("The session could not be saved, so nothing can be trained on it.")
         return of_round(self._request())
 
@@ -394,7 +394,7 @@ class LabelWidget(TrainingPanel):
         self.store.close_down()
         self.parts.close_down()
         self.annotation.layers.leaving.disconnect(self._hand_over)
-        hand_on(self.autosave)
+        hand_on(self.autosave, is_viewer_open=self.is_taken_out)
         self.autosave.disconnect_layers()
         self.annotation.disconnect_viewer()
         super().release()

@@ -133,9 +133,13 @@ class MeasuredFiles(QWidget):
         """Whether objects are exported, or surfaces made."""
         return self.run is not None and self.run.is_active
 
-    def take(self, layer: Labels | None, table: Table | None) -> None:
-        """Take what was measured of a layer; None where that is gone."""
+    def take(self, layer: Labels | None, table: Table | None, *, has_numbers: bool = True) -> None:
+        """Take what was measured of a layer; None where that is gone.
+
+        Napari's table is of objects that have numbers of their own in the layer.
+        """
         self._measured, self._table = layer, table
+        self.open_table.setVisible(has_numbers)
 
     def show_state(self, *, is_running: bool, can_read: bool) -> None:
         """Offer what can be done now: with labels that cannot be measured as they are, or not yet, nothing."""

@@ -68,7 +68,9 @@ class MeasureWidget(LabelsPanel):
         self._rows: NDArray[np.intp] = np.arange(0)
         """Of each object the row that is shown: of a tracked one, that of the frame in sight."""
         self._is_ours = False
-        """Whether a change of the layer's selected label is made here."""
+        """Whether a change of the layer's selected label, or of the plane of one object in sight, is made here."""
+        self._plane = 0
+        """Of planes of one object each, that in sight."""
         self.colors = ObjectColors()
         self._build()
         self._connect()
@@ -85,7 +87,7 @@ class MeasureWidget(LabelsPanel):
         self.color = ChoiceBox((OWN,), "Column that objects are coloured by.")
         self.x = ChoiceBox((), "What the plot shows from left to right.")
         self.y = ChoiceBox((HISTOGRAM,), "What the plot shows upwards.")
-        columns = QFormLayout()
+        self.columns = columns = QFormLayout()
         columns.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         for text, box in (("Colour by", self.color), ("Across", self.x), ("Upwards", self.y)):
             add_row(columns, text, box)
@@ -168,9 +170,12 @@ class MeasureWidget(LabelsPanel):
         self.colors.restore()
         self.table, self.measured, self._objects, self._selected = table, layer, objects, None
         layer.events.selected_label.connect(self._take_label)
-        self.files.take(layer, table)
+        self.files.take(layer, table, has_numbers=not objects.has_one_each)
         self._rows = one_row_each(table, self._frame())
-        give_features(layer, table, self._rows)
+        self._plane = self._frame()
+        self.columns.setRowVisible(self.color, not objects.has_one_each)
+        if not objects.has_one_each:
+            give_features(layer, table, self._rows)
         self.show_scene()
         # Napari shows the numbers of an object under the mouse for the selected layer.
         self.viewer.layers.selection.active = layer
@@ -216,7 +221,7 @@ class MeasureWidget(LabelsPanel):
         self._mark()
 
     def _color(self, *_: object) -> None:
-        if self.table is None or self.measured is None:
+        if self.table is None or self.measured is None or self._is_one_each:
             return
         column = self.color.currentText()
         values = None if column in (OWN, "") else np.asarray(self.table[column], float)
@@ -227,22 +232,35 @@ class MeasureWidget(LabelsPanel):
         self.colors.show(self.measured, ids, values, selected, self._rows)
         self._is_ours = False
 
+    @property
+    def _is_one_each(self) -> bool:
+        """Whether planes of one object each were measured: napari knows those by their pixels, not by their planes."""
+        return self._objects is not None and self._objects.has_one_each
+
     def _frame(self) -> int:
-        """The frame of what was measured that is in sight; 0 where there is but one."""
-        if self.measured is None or self._objects is None or "T" not in self._objects.axes:
+        """The frame of what was measured that is in sight, or the plane of one object; 0 where there is but one."""
+        letter = ONE_EACH if self._is_one_each else "T"
+        if self.measured is None or self._objects is None or letter not in f"{ONE_EACH}{self._objects.axes}":
             return 0
-        own = float(to_pixel(self.viewer, self.measured, self.viewer.dims.point)[self._letters().index("T")])
-        return round(own) + self._objects.first("T")
+        own = float(to_pixel(self.viewer, self.measured, self.viewer.dims.point)[self._letters().index(letter)])
+        return round(own) + self._objects.first(letter)
 
     def _letters(self) -> str:
         """Axes of the layer that was measured; its objects may have less."""
         assert self.measured is not None
         assert self._objects is not None
+        if self._is_one_each:
+            return self._objects.layer_axes
         named = named_axes(self.measured.axis_labels, self.measured.ndim)
         return named or self._objects.layer_axes or self._objects.axes
 
     def _take_frame(self, _: object = None) -> None:
-        """Show objects that have a row in each frame with that of the frame in sight."""
+        """Show objects that have a row in each frame with that of the frame in sight, or the object of a plane."""
+        if self._is_one_each and self.measured is not None:
+            before, self._plane = self._plane, self._frame()
+            if self._plane != before:
+                self._pick(self._plane + 1)
+            return
         if self.table is None or self.measured is None or len(self._rows) == len(self.table["label"]):
             return
         rows = one_row_each(self.table, self._frame())
@@ -272,13 +290,15 @@ class MeasureWidget(LabelsPanel):
         assert self.table is not None
         assert self.measured is not None
         assert self._objects is not None
-        self._is_ours = True
-        self.measured.selected_label = int(self.table["label"][row])
-        self._is_ours = False
+        number = int(self.table["label"][row])
+        if not self._is_one_each:
+            self._is_ours = True
+            self.measured.selected_label = number
+            self._is_ours = False
         places: list[tuple[int, int]] = []
         for letter in self._letters():
             if letter == ONE_EACH:
-                places.append((int(self.table["label"][row]) - 1, int(self.table["label"][row])))
+                places.append((number - 1, number))
             elif letter not in self._objects.axes:
                 # Of one pixel.
                 places.append((0, 1))
@@ -294,18 +314,25 @@ class MeasureWidget(LabelsPanel):
             middle, array = (low + high - 1) / 2, array_of(self.measured)
             # What is painted lies in memory, and maybe on a few planes; nothing is read for a click.
             if isinstance(array, np.ndarray):
-                inside = np.nonzero(array[tuple(map(slice, low, high))] == self.measured.selected_label)
+                part = array[tuple(map(slice, low, high))]
+                inside = np.nonzero(part if self._is_one_each else part == number)
                 if len(inside[0]):
                     middle = low + middle_pixel(inside)
+            self._is_ours = True
             go_to(self.viewer, self.measured, middle, low, high)
+            self._is_ours = False
 
     def _take_label(self, event: Any = None) -> None:
         """Mark in the plot the object that was chosen in the image."""
+        if self.measured is not None and not self._is_one_each:
+            self._pick(self.measured.selected_label)
+
+    def _pick(self, number: int) -> None:
         # Panels that are in front select labels for purposes of their own; the table is of these.
         is_covered = self.is_covered and not self.files.is_table_front
         if self._is_ours or is_covered or self.table is None or self.measured is None:
             return
-        rows = np.flatnonzero(self.table["label"] == self.measured.selected_label)
+        rows = np.flatnonzero(self.table["label"] == number)
         if len(rows):
             self._selected = rows.tolist()
             self._mark()

@@ -14,7 +14,6 @@ from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
 from embedseg_napari.jobs.training_recipe import PairFiles
 from embedseg_napari.viewer.labelled_images import labelled_picture, pair_from_layers
 from embedseg_napari.viewer.layers import channel_names, file_of, is_users, is_users_or_found, name_axes
-from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.pixel_changes import PixelChanges
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, button
@@ -118,10 +117,8 @@ class PairRow(QFrame):
             self._shapes.events.data.connect(self._on_edit)
 
     def choose_image_under(self, images: Sequence[Image] | None = None) -> None:
-        """Choose the image that the labels lie on out of some, or all; the chosen one stays where none suits better."""
-        image, labels = self.image.layer(), self.labels.layer()
-        if image is not None and labels is not None:
-            self.image.choose(image_under(labels, [image, *(self.image.layers if images is None else images)]) or image)
+        """Choose the image that the labels lie on out of some, or all."""
+        self.image.choose_under(self.labels.layer(), images)
 
     def close_down(self) -> None:
         """Follow the chosen layers no longer."""

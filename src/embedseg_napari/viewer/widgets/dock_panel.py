@@ -43,7 +43,8 @@ class DockPanel(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self.viewer = viewer
-        self.is_closed = False
+        self.is_closed = self.is_taken_out = False
+        """Whether the panel was closed, and whether alone: the window stays."""
         self._is_placed = self._is_laid_out = False
         """Whether the panel has joined the tabs of the others, and has its width; later both are the user's."""
         self._is_roomy = len(viewer.layers) > 0
@@ -230,6 +231,7 @@ class DockPanel(QWidget):
         elif event.type() == QEvent.Type.ParentChange and self.parent() is None:
             for timer in self.findChildren(QTimer):
                 timer.stop()
+            self.is_taken_out = True
             self.close_down()
         return bool(super().event(event))
 

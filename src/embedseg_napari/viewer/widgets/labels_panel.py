@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QLayout, QVBoxLayout, QWidget
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.viewer.labelled_images import labelled_picture
 from embedseg_napari.viewer.layers import is_users_or_found, one_each_axes, picture_of
-from embedseg_napari.viewer.neighbours import image_below, image_under
+from embedseg_napari.viewer.neighbours import image_below
 from embedseg_napari.viewer.pixel_changes import PixelChanges
 from embedseg_napari.viewer.provenance import origin_of
 from embedseg_napari.viewer.stage import Scene
@@ -23,7 +23,7 @@ from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator
 
     from napari.layers import Layer
     from napari.viewer import Viewer
@@ -158,7 +158,7 @@ class LabelsPanel(DockPanel):
         """List the layers anew; an image that has come since may be that of the labels."""
         before = self.image.layers
         super().reset_choices(event)
-        self._choose_image([one for one in self.image.layers if one not in before])
+        self.image.choose_under(self.labels.layer(), [one for one in self.image.layers if one not in before])
         self._say_whose()
         if self.labels.layer() is None and not self.is_closed:
             # What is there now may be what cannot be looked at.
@@ -166,14 +166,7 @@ class LabelsPanel(DockPanel):
 
     def _propose_image(self, *_: object) -> None:
         """Choose the image that the labels lie on; without one, brightness would be left out unasked."""
-        self._choose_image(self.image.layers)
-
-    def _choose_image(self, images: Sequence[Image]) -> None:
-        """Choose the image that the labels lie on out of some, or keep the one that is chosen."""
-        layer = self.labels.layer()
-        if layer is not None and images:
-            chosen = [one for one in (self.image.layer(),) if one is not None]
-            self.image.choose(image_under(layer, [*chosen, *images]))
+        self.image.choose_under(self.labels.layer())
 
     def _ask_planes(self, *_: object) -> None:
         """Ask what planes of labels are where neither they nor their image say it, nor what found them."""

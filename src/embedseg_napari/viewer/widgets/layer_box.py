@@ -8,13 +8,14 @@ from magicgui.widgets import ComboBox
 from superqt.utils import signals_blocked
 
 from embedseg_napari.viewer.layers import is_users
+from embedseg_napari.viewer.neighbours import image_under
 from embedseg_napari.viewer.widgets.boxes import fit_into_panel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import napari
-    from napari.layers import Layer
+    from napari.layers import Image, Labels, Layer
 
 
 CHOOSE = "choose a layer…"
@@ -53,8 +54,13 @@ class LayerBox(ComboBox):
         self.viewer, self.kind, self.is_wanted, self.is_proposed = viewer, kind, is_wanted, is_proposed
         self.null_string = nothing
         self._followed: Layer | None = None
+        self._asked_for: tuple[object, ...] = ()
+        """What a person chose last, if anything, by its `unique_id`."""
+        self._labels: object = None
+        """The labels that an image was chosen under last, by theirs."""
         super().__init__(choices=self._named_layers, nullable=nothing is not None, tooltip=tooltip)
         fit_into_panel(self.native)
+        self.native.activated.connect(self._note_choice)
         self.changed.connect(self._follow)
         self._follow()
 
@@ -96,6 +102,12 @@ class LayerBox(ComboBox):
     def _on_axes(self, event: object = None) -> None:
         self.changed.emit(self.value)
 
+    def _note_choice(self, _: int) -> None:
+        self._asked_for = self._chosen_id()
+
+    def _chosen_id(self) -> tuple[object]:
+        return (None if self.value is None else self.value.unique_id,)
+
     @property
     def layers(self) -> list[Layer]:
         """Layers that can be chosen."""
@@ -109,6 +121,23 @@ class LayerBox(ComboBox):
     def layer(self) -> Layer | None:
         """The chosen layer."""
         return self.value
+
+    def choose_under(self, labels: Labels | None, images: Sequence[Image] | None = None) -> None:
+        """Choose the image that labels lie on out of some, or all; the chosen one stays where none suits better.
+
+        What a person chose stays as long as it fits, until other labels come.
+        """
+        if labels is None:
+            return
+        if self._labels not in (None, labels.unique_id):
+            self._asked_for = ()
+        self._labels = labels.unique_id
+        chosen = [] if self.value is None else [self.value]
+        if self._asked_for == self._chosen_id() and (not chosen or image_under(labels, chosen) is not None):
+            return
+        others = self.layers if images is None else images
+        if others:
+            self.choose(image_under(labels, [*chosen, *others]))
 
     def choose(self, layer: Layer | None) -> None:
         """Choose a layer; one that is not listed is passed over."""
