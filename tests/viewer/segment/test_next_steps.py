@@ -113,7 +113,8 @@ def test_a_part_is_measured_and_tracked_on_its_part_of_the_image(
         assert set(measure.table["bbox_max_x_px"]) == {38, 50}
         assert set(measure.table["centroid_y_px"]) == {24.5}
         measure._take_selection([0])
-        assert gone[-1][-2:] == [4.5, 4.5], "in the layer"
+        # A pixel of the object, of the layer.
+        assert np.abs(np.subtract(gone[-1][-2:], 4.5)).max() <= 0.5
     measure.files.write_objects(tmp_path / "a.geojson", "geojson")
     qtbot.waitUntil(lambda: not measure.files.run.is_active, timeout=20_000)
     own = axes.replace("C", "")
