@@ -125,7 +125,9 @@ def choose(panel, layer):
 
 @pytest.fixture
 def tissue(viewer):
-    return viewer.add_image(np.full((24, 24, 3), 230, np.uint8), name="tissue", rgb=True)
+    colours = np.full((24, 24, 3), 230, np.uint8)
+    colours[4:12, 6:14] = 120, 60, 150
+    return viewer.add_image(colours, name="tissue", rgb=True)
 
 
 @pytest.mark.parametrize("shape", [(3, 24, 24), (2, 24, 24), (3, 5, 24, 24)])
@@ -179,3 +181,14 @@ def test_colours_that_can_be_seen_through_are_not_given_to_a_model_of_three(view
     panel = open_panel(PANEL)
     assert panel.model.path.stem == "nuclei-2d"
     assert panel.run_button.isEnabled()
+
+
+@pytest.mark.parametrize("noise", [0, 3])
+def test_a_light_grey_image_saved_in_colours_is_no_stained_tissue(viewer, open_panel, noise):
+    brightfield = np.full((24, 24, 1), 200, np.uint8)
+    brightfield[4:12, 6:14] = 90
+    off = np.random.default_rng(0).integers(-noise, noise + 1, (24, 24, 3))
+    viewer.add_image((brightfield + off).astype(np.uint8), rgb=True)
+    panel = open_panel(PANEL)
+    assert panel.model.path.stem == "nuclei-2d"
+    assert panel.image.wanted_channel() == "mean"

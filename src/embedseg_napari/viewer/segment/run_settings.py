@@ -37,6 +37,8 @@ BEFORE_WARM_UP = 200
 """Milliseconds after the panel is opened, or another model chosen, until it is loaded: the panel is drawn first."""
 LIGHT = 127
 """Median of the colours, of 255, above which an RGB image is taken for one of stained tissue on a light slide."""
+COLOURED = 12
+"""Between the colours of a pixel, of 255: those of a grey image differ by less, for noise and compression."""
 
 
 class RunSettings(QObject):
@@ -110,7 +112,7 @@ class RunSettings(QObject):
             if self.model.config is None or not self.model.is_bundled:
                 return
             ndim = self.model.config.ndim
-        elif layer.rgb and sizes["C"] == 3 and _is_light(layer):
+        elif layer.rgb and sizes["C"] == 3 and _is_stained(layer):
             n_channels = 3
         elif not layer.rgb and "C" in sizes and not self.model.is_bundled:
             # What one's own model is for is not known.
@@ -213,8 +215,10 @@ def _load_colouring() -> None:
     Labels(np.zeros((1, 1), np.int32))
 
 
-def _is_light(layer: Image) -> bool:
-    """Whether most of an RGB layer is light, as a slide with stained tissue is and fluorescence is not."""
+def _is_stained(layer: Image) -> bool:
+    """Whether an RGB layer is light and in colour: fluorescence is dark, and phase contrast saved as RGB is grey."""
     thumbnail = layer.thumbnail
-    shown = thumbnail[thumbnail[..., 3] > 0]
-    return len(shown) > 0 and bool(np.median(shown[:, :3]) > LIGHT)
+    shown = thumbnail[thumbnail[..., 3] > 0][:, :3]
+    if not len(shown) or np.median(shown) <= LIGHT:
+        return False
+    return bool(np.percentile(np.ptp(shown, axis=1), 98) > COLOURED)
