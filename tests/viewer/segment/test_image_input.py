@@ -167,6 +167,26 @@ def test_an_image_in_colour_after_a_grey_one_is_segmented_by_its_brightness(view
     assert "choose one here, or their mean" in panel.status.text()
 
 
+def test_the_mean_of_colours_is_not_taken_for_the_channels_of_another_image(viewer, panel):
+    box, channel = panel.image.layer_box, panel.image.channel
+    colours = viewer.add_image(np.zeros((24, 24, 3), np.uint8), name="colours", rgb=True)
+    dyes, names = np.zeros((2, 24, 24)), {"channel_names": ("DAPI", "GFP")}
+    dyes = viewer.add_image(dyes, name="dyes", axis_labels=("c", "y", "x"), metadata=names)
+    box.choose(colours)
+    assert panel.image.wanted_channel() == "mean"
+    box.choose(dyes)
+    assert panel.image.wanted_channel() == 0
+    channel.setCurrentIndex(channel.findText("GFP"))
+    box.choose(colours)
+    assert panel.image.wanted_channel() == "mean"
+    box.choose(dyes)
+    assert panel.image.wanted_channel() == 1
+    panel.image.set_model(ModelConfig(n_channels=2))
+    assert panel.image.wanted_channel() == "all"
+    panel.image.set_model(ModelConfig())
+    assert panel.image.wanted_channel() == 1
+
+
 @pytest.mark.parametrize(
     ("n_channels", "words"),
     [

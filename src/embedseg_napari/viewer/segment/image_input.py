@@ -93,12 +93,14 @@ class ImageInput(QWidget):
                 self.form.addRow(self.hint)
                 self.form.addRow(self.question)
         self._is_own_guess = True
+        self._channels: dict[bool, str] = {}
+        """Names of the channels used last: of images that are in colour (True), and of others."""
         self.layer_box.changed.connect(self._take_layer)
         self.axes.textEdited.connect(self._edit_axes)
         self.axes.textChanged.connect(self._list_channels)
         self.voxel.given.connect(self._ask_voxel)
         self.voxel.given.connect(self.changed)
-        self.channel.currentIndexChanged.connect(self.changed)
+        self.channel.currentIndexChanged.connect(self._take_channel)
         self.region.currentIndexChanged.connect(self._show_region)
         self.shapes_box.changed.connect(lambda _: self.changed.emit())
         self._followed: Any = None
@@ -353,28 +355,34 @@ class ImageInput(QWidget):
     def _list_channels(self, *_: object) -> None:
         n = self._length("C")
         wanted = self.model.n_channels if self.model is not None else 1
-        # "The only one" of another image was nobody's choice.
-        before = self.channel.currentData() if self._has_channels() else None
-        shown = self.channel.currentText()
         with signals_blocked(self.channel):
             self.channel.clear()
             if n > 1:
+                is_rgb = self._is_rgb()
                 self.channel.addItem(f"all {n}", "all")
                 for i, name in enumerate(channel_names(self.layer, n)):
                     self.channel.addItem(name, i)
                 self.channel.addItem("mean of all", "mean")
-                grey = "mean" if self.layer is not None and self.layer.rgb else 0
-                # What was shown for another model may not fit this one.
-                fits = before is not None and (before == "all") == (wanted == n)
-                # Where channels come in another order, the one of the same name.
-                index = self.channel.findText(shown) if isinstance(before, int) else self.channel.findData(before)
-                usual = self.channel.findData("all" if wanted == n else grey)
-                self.channel.setCurrentIndex(index if fits and index >= 0 else usual)
+                if wanted != n:
+                    # Where channels come in another order, the one of the same name.
+                    index = self.channel.findText(self._channels.get(is_rgb, ""))
+                    usual = self.channel.findData("mean" if is_rgb else 0)
+                    self.channel.setCurrentIndex(index if index >= 0 else usual)
+                    self._channels.setdefault(is_rgb, self.channel.currentText())
             else:
                 self.channel.addItem("the only one", "all")
             self.channel.setEnabled(n > 1)
             self.form.setRowVisible(self.channel, n > 1)
         self.changed.emit()
+
+    def _take_channel(self, *_: object) -> None:
+        """Remember a channel that was chosen; all of them are taken where the model is for as many."""
+        if self.channel.currentData() != "all":
+            self._channels[self._is_rgb()] = self.channel.currentText()
+        self.changed.emit()
+
+    def _is_rgb(self) -> bool:
+        return self.layer is not None and bool(self.layer.rgb)
 
     def _show_region(self, *_: object) -> None:
         self.form.setRowVisible(self.shapes_box.native, self.region.currentText() == RECTANGLE)
