@@ -47,22 +47,31 @@ def test_a_dropped_tiff_gets_scale_units_axes_and_channel_names(layer_viewer, tm
 
 
 @pytest.mark.parametrize("alpha", ["opaque", "of a glass", "of a hole"])
-@pytest.mark.parametrize("is_first", [True, False])
-def test_an_opaque_picture_has_the_colours_that_reading_its_file_gives(layer_viewer, tmp_path, rng, alpha, is_first):
+@pytest.mark.parametrize(("is_first", "name"), [(True, "a.png"), (False, "a.png"), (True, "a.tif"), (False, "a.tif")])
+def test_an_opaque_picture_has_the_colours_that_reading_its_file_gives(
+    layer_viewer, tmp_path, rng, alpha, is_first, name
+):
     colours = rng.integers(0, 256, (40, 50, 4)).astype(np.uint8)
     colours[..., 3] = 128 if alpha == "of a glass" else 255
     if alpha == "of a hole":
         colours[3, 4, 3] = 0
-    Image.fromarray(colours).save(tmp_path / "a.png")
+    if name == "a.png":
+        Image.fromarray(colours).save(tmp_path / name)
+    else:
+        tifffile.imwrite(
+            tmp_path / name, colours, photometric="rgb", resolution=(2e4, 2e4), resolutionunit="centimeter"
+        )
     if is_first:
         watch_layers(layer_viewer)
-    (layer,) = layer_viewer.open(str(tmp_path / "a.png"), plugin="napari")
+    (layer,) = layer_viewer.open(str(tmp_path / name), plugin="napari")
     seen = layer.thumbnail.copy() if not is_first else None
     watch_layers(layer_viewer)
     np.testing.assert_array_equal(layer.data, colours[..., : 3 if alpha == "opaque" else 4])
     assert layer.rgb
     if alpha == "opaque":
-        np.testing.assert_array_equal(layer.data, read_image(tmp_path / "a.png").array)
+        np.testing.assert_array_equal(layer.data, read_image(tmp_path / name).array)
+    if name == "a.tif":
+        assert tuple(layer.scale) == (0.5, 0.5)
     if seen is not None:
         np.testing.assert_array_equal(layer.thumbnail, seen)
 

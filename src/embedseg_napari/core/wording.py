@@ -33,6 +33,12 @@ def count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
+def alpha_words(n_channels: int, wanted: int) -> str:
+    """What helps where three colours meet four, as a sentence that follows another; nothing for other channels."""
+    is_colour = {n_channels, wanted} == {3, 4}
+    return " If the fourth channel is alpha (transparency), save the image as RGB." if is_colour else ""
+
+
 def memory_words(n_bytes: float) -> str:
     """An amount of memory as people say it, such as ``"1.5 GB"`` or ``"300 MB"``."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.{0 if n_bytes >= 1e7 else 1}f} MB"

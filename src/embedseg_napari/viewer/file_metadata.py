@@ -18,6 +18,7 @@ import tifffile
 
 from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.brightness import is_opaque
 from embedseg_napari.core.files.formats import PICTURES
 from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.files.ngff import read_ngff
@@ -141,17 +142,18 @@ def complete(layer: Layer) -> bool:
         return False
     _completed.add(layer.unique_id)
     path = layer.source.path
-    if path is not None and Path(path).suffix.lower() in PICTURES:
+    shape = tuple(array_of(layer).shape)
+    if path is not None and Path(path).suffix.lower() in (*PICTURES, *TIFF):
         _leave_out_alpha(layer)
     try:
-        header = None if path is None else _header_of(Path(path), tuple(array_of(layer).shape))
+        header = None if path is None else _header_of(Path(path), shape)
     except (DataError, OSError) as error:
         # The image is open already; all that is missing is the size of its pixels. Its disk may be gone.
         logger.warning("%s", error)
         return False
     if header is None:
         return False
-    if header.shape != tuple(array_of(layer).shape):
+    if header.shape != shape:
         logger.info("%s: the layer has another shape than the file; its metadata is left out.", path)
         return False
     axes = header.axes or guess_axes(header.shape)
@@ -176,8 +178,7 @@ def _leave_out_alpha(layer: Layer) -> None:
     colours = layer.data
     if not getattr(layer, "rgb", False) or not isinstance(colours, np.ndarray) or colours.shape[-1] != 4:
         return
-    opaque = np.iinfo(colours.dtype).max if np.issubdtype(colours.dtype, np.integer) else 1
-    if (colours[..., 3] == opaque).all():
+    if is_opaque(colours[..., 3]):
         layer.data = np.ascontiguousarray(colours[..., :3])
 
 

@@ -64,6 +64,34 @@ def test_a_palette_is_grey_a_scale_of_brightness_or_colours(tmp_path, rng, colou
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", labels=True).array, array)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+@pytest.mark.parametrize("lazily", [False, True])
+def test_alpha_that_hides_nothing_is_left_out(tmp_path, rng, dtype, planes, lazily):
+    opaque = np.iinfo(dtype).max if dtype != "float32" else 1
+    array = rng.integers(0, 200, (20, 30, 4)).astype(dtype)
+    for alpha in (opaque, array[..., 2].copy()):
+        array[..., 3] = alpha
+        stored = array if planes == "contig" else array.transpose(2, 0, 1)
+        tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes)
+        kept = array[..., : 3 if np.ndim(alpha) == 0 else 4]
+        picture = read_image(tmp_path / "a.tif", lazily=lazily)
+        assert (picture.axes, picture.is_colour) == (("YXC", True) if planes == "contig" else ("CYX", False))
+        np.testing.assert_array_equal(picture.array, kept if planes == "contig" else kept.transpose(2, 0, 1))
+
+
+def test_alpha_of_frames_is_left_out(tmp_path, rng):
+    array = rng.integers(0, 200, (3, 20, 30, 4)).astype(np.uint8)
+    array[..., 3] = 255
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb", metadata={"axes": "TYXS"})
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").array, array[..., :3])
+
+
+def test_a_fourth_ink_is_no_alpha(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.full((20, 30, 4), 255, np.uint8), photometric="separated")
+    assert read_image(tmp_path / "a.tif").array.shape == (20, 30, 4)
+
+
 @pytest.mark.parametrize(("painted", "samples"), [("rgb", 3), ("rgb", 4), ("separated", 4)])
 @pytest.mark.parametrize("planes", ["contig", "separate"])
 def test_a_mask_in_colours_is_refused(tmp_path, rng, painted, samples, planes):

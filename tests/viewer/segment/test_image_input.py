@@ -192,6 +192,7 @@ def test_the_mean_of_colours_is_not_taken_for_the_channels_of_another_image(view
     [
         (3, "all 3 channels of the image; choose all"),
         (2, "on 3 channels, the image has 2; choose another image or mod"),
+        (4, "the image has 4; choose another image or model. If the fourth channel is alpha"),
     ],
 )
 def test_a_model_of_several_channels_says_how_many_the_image_has(viewer, panel, n_channels, words):

@@ -23,7 +23,7 @@ from embedseg_napari.core.data.parts import parts_with
 from embedseg_napari.core.data.sparse import known_background, known_instances, known_planes
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.wording import alpha_words, count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -151,6 +151,7 @@ def check_alike(examples: Sequence[Example]) -> None:
             raise DataError(
                 f"{image_name(example)}: has {count(len(example.image), 'channel')}, but {image_name(first)} has "
                 f"{len(first.image)}; use images of one kind, or {_one_channel(example)}."
+                + alpha_words(len(example.image), len(first.image))
             )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.picture import Pixels
 
 if TYPE_CHECKING:
@@ -51,12 +52,29 @@ def as_brightness(
     """
     painted = int(page.photometric)
     is_colour = painted in (RGB, CMYK, YCBCR, LAB) and page.samplesperpixel >= 3
+    if painted == RGB and "S" in axes and not labels:
+        array = _without_opaque_alpha(array, axes)
     if painted == WHITE_IS_ZERO and not is_imagej:
         array = _white_is_zero(array, int(page.bitspersample), labels, say)
     elif painted == PALETTE and page.colormap is not None and not is_imagej and not labels:
         array, is_colour = painted_with(array, np.asarray(page.colormap).T >> 8, say)
         axes += "S" * is_colour
     return Pixels(array, axes, metadata, is_colour)
+
+
+def is_opaque(alpha: np.ndarray) -> bool:
+    """Whether an alpha channel hides nothing."""
+    opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
+    return bool((alpha == opaque).all())
+
+
+def _without_opaque_alpha(array: np.ndarray, axes: str) -> np.ndarray:
+    """Red, green and blue without a fourth value through which nothing is seen; frames on the disk stay there."""
+    at = axes.index("S")
+    if array.shape[at] != 4 or (isinstance(array, FramesOnDisk) and axes[0] not in "YS"):
+        return array
+    array = np.moveaxis(np.asarray(array), at, -1)
+    return np.moveaxis(array[..., :3] if is_opaque(array[..., 3]) else array, -1, at)
 
 
 def painted_with(array: np.ndarray, palette: np.ndarray, say: Callable[[str], None]) -> tuple[np.ndarray, bool]:

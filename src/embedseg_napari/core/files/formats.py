@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.brightness import painted_with
+from embedseg_napari.core.files.brightness import is_opaque, painted_with
 from embedseg_napari.core.files.metadata import Metadata
 from embedseg_napari.core.files.picture import TIFF, Pixels, Unlike, fault_of_place
 from embedseg_napari.core.files.zarr_image import has_documents
@@ -183,4 +183,6 @@ def _read_imageio(path: Path) -> Pixels:
         # Each of its plugins has errors of its own for what it does not know.
         raise DataError(f"{path}: {way_out(ending)}.") from error
     is_colour = array.ndim > 2 and array.shape[-1] in (3, 4)
+    if is_colour and array.shape[-1] == 4 and is_opaque(array[..., 3]):
+        array = array[..., :3]
     return Pixels(array, "I" * (array.ndim - 2 - is_colour) + "YX" + "S" * is_colour, Metadata(), is_colour)

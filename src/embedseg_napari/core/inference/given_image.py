@@ -12,7 +12,7 @@ from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.data.resizing import scaled_shape
 from embedseg_napari.core.errors import DataError, ModelError, SettingsError
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
-from embedseg_napari.core.wording import count, shape_words
+from embedseg_napari.core.wording import alpha_words, count, shape_words
 
 if TYPE_CHECKING:
     from embedseg_napari.core.config import ModelConfig
@@ -52,7 +52,7 @@ def check_fit(config: ModelConfig, shape: tuple[int, ...], axes: str) -> None:
         choice = ONE_CHANNEL if config.n_channels == 1 else "choose its channels"
         raise ModelError(
             f"The image has {count(shape[1], 'channel')} (axes {axes}) but the model works on {config.n_channels}; "
-            f"{choice}, or another model."
+            f"{choice}, or another model.{alpha_words(shape[1], config.n_channels)}"
         )
 
 

@@ -20,7 +20,7 @@ from embedseg_napari.core.device import choose_device, free_memory, supports_bfl
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.networks.network import STRIDE
 from embedseg_napari.core.training.origin import Origin, steps_before
-from embedseg_napari.core.wording import count, shape_words
+from embedseg_napari.core.wording import alpha_words, count, shape_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -289,6 +289,7 @@ def _model_config(
             raise SettingsError(
                 f"The start model works on {start.ndim}D images with {count(start.n_channels, 'channel')}; these are "
                 f"{ndim}D with {statistics.n_channels}. Start from another model, or from a new network."
+                + alpha_words(statistics.n_channels, start.n_channels)
             )
         # Weights mean nothing on another grid or after another normalisation.
         grid, normalization = start.grid_spacing, start.normalization

@@ -13,7 +13,7 @@ from superqt.utils import signals_blocked
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.wording import alpha_words, count
 from embedseg_napari.viewer.layers import array_of, channel_names, lazily, name_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import followed_frame
 from embedseg_napari.viewer.segment.regions import RECTANGLE, VIEW, WHOLE, Selection, rectangle_bounds, view_bounds
@@ -213,7 +213,8 @@ class ImageInput(QWidget):
                 if wanted == n:
                     return self.channel, f"The model works on all {n} channels of the image; choose all here."
                 remedy = "choose one here, or their mean" if wanted == 1 else "choose another image or model"
-                return self.channel, f"The model works on {count(wanted, 'channel')}, the image has {n}; {remedy}."
+                fault = f"The model works on {count(wanted, 'channel')}, the image has {n}; {remedy}."
+                return self.channel, fault + alpha_words(n, wanted)
         if self.voxel.fault:
             return self.voxel, self.voxel.fault
         if self.region.currentText() == RECTANGLE and self.shapes_box.layer() is None:
