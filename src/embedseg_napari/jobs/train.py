@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.config import NormalizationConfig, TrainingConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.events import TrainingEvent
@@ -48,6 +49,8 @@ class TrainingRequest:
     """Axes of the images of the folder; None where each file says them."""
     spacing: tuple[float, ...] | None = None
     """Pixel size of the images of the folder, one value per spatial axis; None where each file says it."""
+    channel: OneChannel | None = None
+    """The only channel of the images of the folder to learn from, or the mean of all; None takes all."""
 
     def read(
         self,
@@ -83,7 +86,9 @@ class TrainingRequest:
 
         memory = None if self.config.memory is None else 1e9 * self.config.memory
         disk = FromDisk(memory, self.config.center, kept_in, watch)
-        return read_dataset(self.folder, label, axes=self.axes, spacing=self.spacing, disk=disk, tell=tell)
+        return read_dataset(
+            self.folder, label, axes=self.axes, channel=self.channel, spacing=self.spacing, disk=disk, tell=tell
+        )
 
     def reads_same(self, other: TrainingRequest) -> bool:
         """Whether what is read of a folder is the same for another request; layers may have changed."""
@@ -91,7 +96,7 @@ class TrainingRequest:
 
     def _source(self) -> tuple[object, ...]:
         config = self.config
-        return self.folder, self.axes, self.spacing, config.ignore_label, config.memory, config.center
+        return self.folder, self.axes, self.spacing, self.channel, config.ignore_label, config.memory, config.center
 
 
 @dataclass(frozen=True, slots=True)

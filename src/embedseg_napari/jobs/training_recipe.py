@@ -108,7 +108,7 @@ def of_training(request: TrainingRequest, files: Sequence[PairFiles] = ()) -> Re
     preset, changes = _nearest_preset(request.config)
     pairs = [_pair_words(pair, own) for pair, own in zip(request.pairs, files, strict=True)]
     folder = "None" if request.folder is None else f"Path({str(request.folder.absolute())!r})"
-    named = {"axes": request.axes, "spacing": request.spacing}
+    named = {"axes": request.axes, "spacing": request.spacing, "channel": request.channel}
     said = "".join(f"    {name}={value!r},\n" for name, value in named.items() if value is not None)
     script = (
         "from pathlib import Path\n\n"
@@ -190,6 +190,7 @@ def _command(request: TrainingRequest, preset: str, changes: dict[str, Any]) -> 
             words += [OPTIONS[name], str(value)]
     words += [] if request.axes is None else ["--axes", request.axes]
     words += [] if request.spacing is None else ["--spacing", ",".join(map(str, request.spacing))]
+    words += [] if request.channel is None else ["--channel", str(request.channel)]
     # On few labels the command line would start from a model of its own choice.
     start = SCRATCH if request.start_from is None and request.config.keep_start else request.start_from
     words += [] if start is None else ["--from", start]

@@ -7,6 +7,7 @@ import pytest
 
 from embedseg_napari.core.config import Calibration
 from embedseg_napari.core.errors import ModelError, Stopped
+from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.inference import openvino_engine
 from embedseg_napari.jobs import calibrate
 from embedseg_napari.jobs.calibrate import Calibrated
@@ -85,6 +86,28 @@ def test_layers_are_read_progress_is_shown_and_the_model_is_chosen(opened, able,
     assert not dialog.controls.run_button.isEnabled()
     assert manager.chosen.name == "nuclei-2d-int8"
     assert manager.chosen.config().prediction.engine == "int8"
+
+
+def test_a_channel_of_a_folder_is_measured_on(opened, able, monkeypatch, qtbot, tmp_path) -> None:
+    _, _, dialog = opened()
+    image = np.random.default_rng(0).integers(0, 9, (2, 32, 40)).astype(np.uint8)
+    truth = np.zeros((32, 40), np.uint16)
+    truth[4:9, 4:9] = 1
+    write_image(tmp_path / "images" / "a.tif", image, "CYX")
+    write_labels(tmp_path / "masks" / "a.tif", truth, "YX")
+    dialog.folder.edit.setText(str(tmp_path))
+    dialog.channel.setCurrentText("1")
+    read = []
+
+    def run(source, target, images, should_stop):
+        read.extend(images())
+        yield ImageStarted(0, 1, "a")
+        raise Stopped("The model was not calibrated.")
+
+    monkeypatch.setattr(calibrate, "calibrate_file", run)
+    with qtbot.waitSignal(dialog.controls.finished, timeout=20_000):
+        dialog.controls.run_button.click()
+    np.testing.assert_array_equal(read[0].image, image[1:])
 
 
 def test_cancel_and_a_refusal_store_nothing(opened, able, monkeypatch, qtbot, tmp_path) -> None:

@@ -185,6 +185,8 @@ def test_the_mean_of_colours_is_not_taken_for_the_channels_of_another_image(view
     assert panel.image.wanted_channel() == "all"
     panel.image.set_model(ModelConfig())
     assert panel.image.wanted_channel() == 1
+    panel.image.choose(None, 0)
+    assert (panel.image.layer, panel.image.wanted_channel()) == (dyes, 0)
 
 
 @pytest.mark.parametrize(

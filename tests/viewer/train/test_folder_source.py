@@ -83,6 +83,33 @@ def test_axes_and_voxels_that_files_of_a_folder_do_not_say_are_named(panel, qtbo
     assert "spacing=(0.5, 0.1, 0.1)" in panel.make_recipe().script
 
 
+def test_a_channel_of_the_images_of_a_folder_can_be_chosen(panel, qtbot, blobs, tmp_path):
+    image, labels = blobs(2)
+    grey = image.astype(np.uint8)
+    imwrite(tmp_path / "grey.tif", grey)
+    for part, array in (("images", np.stack([grey] * 3, -1)), ("masks", labels)):
+        (tmp_path / "set" / part).mkdir(parents=True)
+        imwrite(tmp_path / "set" / part / "a.tif", array, photometric="rgb" if array.ndim > 2 else "minisblack")
+    panel.from_folder.setChecked(True)
+    panel.folder.setText(str(tmp_path / "set"))
+    panel.folder.editingFinished.emit()
+    qtbot.waitUntil(lambda: "in napari, under Channel" in panel.reason.text(), timeout=20000)
+    box = panel.folder_source.channel_box
+    box.setCurrentText("1")
+    qtbot.waitUntil(panel.train.isEnabled, timeout=20000)
+    (example,), _ = panel.request().read()
+    np.testing.assert_array_equal(example.image, grey[None])
+    assert " --channel 1" in panel.make_recipe().command
+    assert "channel=1" in panel.make_recipe().script
+    panel.start()
+    qtbot.waitUntil(lambda: not panel.is_training, timeout=20000)
+    assert panel.trained_channel == 1
+    box.setCurrentText("mean of all")
+    assert panel.request().channel == "mean"
+    box.setCurrentText("all")
+    assert panel.request().channel is None
+
+
 def test_what_was_left_out_of_a_folder_is_shown(panel, qtbot, blobs, tmp_path):
     image, labels = blobs(2)
     for name in "ab":

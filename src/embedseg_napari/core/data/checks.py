@@ -41,6 +41,9 @@ ENOUGH_TO_TELL = 4096
 SAMPLE = 1 << 22
 """Of larger images every so many-th line is looked at, about this many pixels."""
 
+ONE_CHANNEL = "choose one channel with --channel (in napari, under Channel)"
+"""What helps where images have more channels than the network takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Found:
@@ -139,7 +142,7 @@ def check_alike(examples: Sequence[Example]) -> None:
     if len(first.image) > MAX_CHANNELS:
         raise DataError(
             f"{image_name(first)}: has {len(first.image)} channels, but the network takes at most {MAX_CHANNELS}; "
-            f"{_one_channel(first)}, or save fewer (is the axis perhaps Z or T? Name it with --axes)."
+            f"{ONE_CHANNEL}, or save fewer (is the axis perhaps Z or T? Name it with --axes)."
         )
     for example in examples:
         if example.ndim != first.ndim:
@@ -150,13 +153,9 @@ def check_alike(examples: Sequence[Example]) -> None:
         if len(example.image) != len(first.image):
             raise DataError(
                 f"{image_name(example)}: has {count(len(example.image), 'channel')}, but {image_name(first)} has "
-                f"{len(first.image)}; use images of one kind, or {_one_channel(example)}."
+                f"{len(first.image)}; use images of one kind, or {ONE_CHANNEL}."
                 + alpha_words(len(example.image), len(first.image))
             )
-
-
-def _one_channel(example: Example) -> str:
-    return f"choose one channel with --channel{'' if example.path else ' (in napari, under Channel)'}"
 
 
 def _holds_any(example: Example) -> bool:

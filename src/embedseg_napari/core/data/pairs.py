@@ -377,12 +377,12 @@ def _pick_channel(image: np.ndarray, channel: OneChannel | None, where: str, is_
         if np.array_equal(red, green) and np.array_equal(green, blue):
             raise DataError(
                 f"{where}: is a grey image saved as RGB (its colours are equal); save it as grey, "
-                "or take one colour with --channel 0."
+                "or take one colour with --channel 0 (in napari, under Channel)."
             )
         used = [index for index, colour in enumerate((red, green, blue)) if colour.any()]
         if len(used) == 1:
             raise DataError(
                 f"{where}: is an RGB image with one colour only; save it as grey, or take that colour with "
-                f"--channel {used[0]}."
+                f"--channel {used[0]} (in napari, under Channel)."
             )
     return image

@@ -15,7 +15,7 @@ from embedseg_napari.viewer.labelled_images import pair_from_layers
 from embedseg_napari.viewer.layers import is_users, is_users_or_found
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.models.window import Window
-from embedseg_napari.viewer.widgets.boxes import Sentence, add_row, button
+from embedseg_napari.viewer.widgets.boxes import Sentence, add_row, button, channel_box
 from embedseg_napari.viewer.widgets.folder_field import FolderField
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.widgets.run_controls import RunControls
@@ -66,6 +66,7 @@ class CalibrateDialog(Window):
         self.from_layers.setEnabled(viewer is not None)
         self.folder = FolderField("Data set folder", "Holds images and masks, perhaps in its val.")
         self.folder.edit.setPlaceholderText("holds images and masks")
+        self.channel = channel_box("The channel that the model learned from, or all; 0 is the first.")
         self.name = QLineEdit(f"{model.name}-int8")
         self.name.setToolTip("Name of the calibrated model; that of a model of yours itself changes it.")
         self.controls = RunControls("Calibrate", "Stop; nothing is stored.", parent=self)
@@ -106,6 +107,7 @@ class CalibrateDialog(Window):
                 box.changed.connect(self._follow)
             for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
                 event.connect(self._list_layers)
+        add_row(self.form, "Channel", self.channel)
         add_row(self.form, "Store as", self.name)
         layout = QVBoxLayout(self)
         layout.addWidget(Sentence(ABOUT))
@@ -170,19 +172,20 @@ class CalibrateDialog(Window):
         DataError
             If the layers do not fit together.
         """
+        channel = None if self.channel.currentData() == "all" else self.channel.currentData()
         if self.from_folder.isChecked():
             folder = self.folder.path()
 
             def read() -> Sequence[Example]:
                 from embedseg_napari.jobs.calibrate import held_out
 
-                return held_out(folder)
+                return held_out(folder, channel=channel)
 
             return read
         image, truth = (box.layer() for box in self.boxes)
         if image is None or truth is None:
             raise DataError("Open an image, and a Labels layer with all its objects.")
-        return pair_from_layers(image, truth).examples
+        return pair_from_layers(image, truth, channel=channel).examples
 
     def _start(self) -> None:
         try:

@@ -20,7 +20,6 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import qdebounced
 
-from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
 from embedseg_napari.core.files.names import from_home
@@ -36,7 +35,7 @@ from embedseg_napari.jobs.folder.segment_folder import (
 from embedseg_napari.jobs.recipe import of_words
 from embedseg_napari.jobs.segment import ImageStarted
 from embedseg_napari.viewer.last_used import LastUsed
-from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button
+from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, button, channel_box
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.time_left import TimeLeft
@@ -75,11 +74,7 @@ class BatchPanel(QWidget):
         self.axes.setToolTip(
             "Axes of all images, in order, such as YX, ZYX, TYX or YXC (T time, C channel). Empty: as each file says."
         )
-        self.channel = ChoiceBox(tooltip="Channels of the images to use: all, their mean, or one; 0 is the first.")
-        self.channel.addItem("all", "all")
-        self.channel.addItem("mean of all", "mean")
-        for number in range(MAX_CHANNELS + 1):
-            self.channel.addItem(str(number), number)
+        self.channel = channel_box("Channels of the images to use: all, their mean, or one; 0 is the first.")
         self.table = ChoiceBox(tooltip="Score, size and place of each object; the same columns as on the command line.")
         for text, kind in TABLES:
             self.table.addItem(text, kind)

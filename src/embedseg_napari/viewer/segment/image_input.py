@@ -112,11 +112,15 @@ class ImageInput(QWidget):
         """The chosen layer."""
         return self.layer_box.layer()
 
-    def choose(self, layer: napari.layers.Layer, channel: Channel = "all") -> None:
-        """Choose a layer that is listed, and a channel of it or their mean; by default those that the model takes."""
-        self.layer_box.choose(layer)
+    def choose(self, layer: napari.layers.Layer | None, channel: Channel = "all") -> None:
+        """Choose a layer that is listed, and a channel of it or their mean; by default those that the model takes.
+
+        Without a layer it is a channel of the one that is chosen.
+        """
+        if layer is not None:
+            self.layer_box.choose(layer)
         index = self.channel.findData(channel)
-        if layer == self.layer and channel != "all" and index >= 0:
+        if layer in (None, self.layer) and channel != "all" and index >= 0:
             self.channel.setCurrentIndex(index)
 
     def set_model(self, config: ModelConfig | None, *, is_chosen: bool = False) -> None:

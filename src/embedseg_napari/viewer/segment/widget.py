@@ -156,8 +156,8 @@ class SegmentWidget(DockPanel):
     def take_over(self, model: Path, layer: napari.layers.Layer | None, channel: Channel = "all") -> None:
         """Choose a model that was trained just now, and the image layer and channel that it learned from, if there."""
         self.model.choose(model)
+        self.image.choose(layer, channel)
         if layer is not None:
-            self.image.choose(layer, channel)
             # The model knows the objects of that image as large as they are.
             self.settings.scale_for(layer, self.settings.scale.value())
 

@@ -10,20 +10,22 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QWi
 from embedseg_napari.core.axes import parse_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.names import from_home
-from embedseg_napari.viewer.widgets.boxes import button
+from embedseg_napari.viewer.widgets.boxes import button, channel_box
 from embedseg_napari.viewer.widgets.pixel_size import typed_spacing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from embedseg_napari.core.axes import Channel, OneChannel
+
 TIP = "Learn from a folder with images/ and masks/ (same file names), or with train/ and val/ of that kind."
 
 
 class FolderSource(QWidget):
-    """A folder, typed or browsed, the axes of its images and the size of their voxels."""
+    """A folder, typed or browsed, the axes of its images, their channel and the size of their voxels."""
 
     changed = Signal()
-    """Another folder, other axes or voxels of another size."""
+    """Another folder, other axes, another channel or voxels of another size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +43,9 @@ class FolderSource(QWidget):
             "How large a voxel of all volumes is in micrometres, z, y, x, as --spacing of the command line: slices are "
             "often further apart than pixels are wide. Empty: as each file says; where none does, cubes.",
         )
+        self.channel_box = channel_box("Channels of the images to learn from: all, their mean, or one; 0 is the first.")
+        self.channel_box.setAccessibleName("Channel of the images in the folder")
+        self.channel_box.currentIndexChanged.connect(lambda _: self.changed.emit())
         row = QHBoxLayout()
         row.addWidget(self.edit, 1)
         row.addWidget(self.browse)
@@ -49,6 +54,7 @@ class FolderSource(QWidget):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         form.addRow(row)
         form.addRow("Axes", self.axes_edit)
+        form.addRow("Channel", self.channel_box)
         form.addRow("Voxel (µm)", self.voxel_edit)
 
     def _field(self, name: str, placeholder: str, tip: str) -> QLineEdit:
@@ -87,6 +93,11 @@ class FolderSource(QWidget):
         """
         text = self.axes_edit.text().strip()
         return parse_axes(text) if text else None
+
+    def channel(self) -> OneChannel | None:
+        """The only channel to learn from, or the mean of all; None for all."""
+        channel: Channel = self.channel_box.currentData()
+        return None if channel == "all" else channel
 
     def spacing(self) -> tuple[float, ...] | None:
         """Size of the voxels of volumes in micrometres, z, y, x; None where each file says it.

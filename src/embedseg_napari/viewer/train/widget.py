@@ -152,7 +152,8 @@ class TrainWidget(TrainingPanel):
             folder = request.folder
             self.output.suggest(request.pairs[0].name if folder is None else dataset_name(folder))
             settings = request.config.model_dump(exclude={"minutes", "epochs"})
-            plan = (request.folder, request.axes, request.spacing, request.start_from, request.device, settings)
+            data = (request.folder, request.axes, request.channel, request.spacing)
+            plan = (*data, request.start_from, request.device, settings)
             # Who writes the minutes and presses Train at once must not find it disabled under the mouse.
             self.check.look_at(request, is_longer_only=only_settings and plan == self._plan)
             self._plan = plan
@@ -204,10 +205,10 @@ class TrainWidget(TrainingPanel):
         EmbedSegError
             If data or settings are not complete.
         """
-        folder, axes, spacing = None, None, None
+        folder, axes, spacing, channel = None, None, None, None
         if self.from_folder.isChecked():
             folder, axes = self.folder_source.path(), self.folder_source.axes()
-            spacing = self.folder_source.spacing()
+            spacing, channel = self.folder_source.spacing(), self.folder_source.channel()
         pairs = () if folder is not None else tuple(self.pairs.pairs())
         start = self.settings.start_from()
         return TrainingRequest(
@@ -219,6 +220,7 @@ class TrainWidget(TrainingPanel):
             output=self.output.path(),
             axes=axes,
             spacing=spacing,
+            channel=channel,
         )
 
     def make_recipe(self) -> Recipe:
@@ -260,7 +262,7 @@ class TrainWidget(TrainingPanel):
         self.preview.begin(request.config, learns_from_layers=request.folder is None, findings=self.check.findings)
         self._learned = self._learned_from()
         self.trained_on = self.pairs.rows[0].image.layer() if request.pairs else None
-        channel = request.pairs[0].channel if request.pairs else None
+        channel = request.pairs[0].channel if request.pairs else request.channel
         self.trained_channel = "all" if channel is None else channel
         self.job = TrainingJob(request, preview=self.preview.view.example)
         self.progress.begin(request.output.stem)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from embedseg_napari.core.config import MAX_CHANNELS
 from embedseg_napari.viewer.widgets.long_names import cut, draw_cut, show_whole, with_short_words
 
 if TYPE_CHECKING:
@@ -173,6 +174,14 @@ def device_box() -> ChoiceBox:
     """A list of the devices that a computer like this one may have."""
     gpu = "mps" if sys.platform == "darwin" else "cuda"
     return ChoiceBox(("auto", "cpu", gpu), "Where to compute; auto takes a GPU if there is one.")
+
+
+def channel_box(tooltip: str) -> ChoiceBox:
+    """A list of the channels that images of a folder may have: ``"all"``, ``"mean"`` or a number."""
+    box = ChoiceBox(("all", "mean of all", *map(str, range(MAX_CHANNELS + 1))), tooltip)
+    for index, channel in enumerate(("all", "mean", *range(MAX_CHANNELS + 1))):
+        box.setItemData(index, channel)
+    return box
 
 
 class WholeNumberBox(QSpinBox):
