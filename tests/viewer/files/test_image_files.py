@@ -11,6 +11,20 @@ from embedseg_napari.core.files.tiff import Picture, read_image, write_labels
 from embedseg_napari.viewer.files.image_files import image_layer, labels_layer
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("n_channels", [2, 3])
+def test_channels_behind_the_image_are_colours_or_a_slider(layer_viewer, dtype, n_channels) -> None:
+    array = np.random.default_rng(0).integers(0, 200, (20, 30, n_channels)).astype(dtype)
+    is_rgb = n_channels == 3 and dtype != "float32"
+    picture = Picture(array, "YXC", (0.5, 0.25), "um", is_colour=is_rgb)
+    data, options, _ = image_layer(picture, "image")
+    layer = layer_viewer.add_image(data, **options)
+    assert layer.rgb == is_rgb
+    np.testing.assert_array_equal(layer.data, array if is_rgb else np.moveaxis(array, -1, 0))
+    assert layer.axis_labels == ("y", "x") if is_rgb else ("c", "y", "x")
+    np.testing.assert_array_equal(layer.scale[-2:], (0.5, 0.25))
+
+
 @pytest.mark.parametrize("is_said", [True, False])
 def test_the_seconds_between_frames_go_with_an_image_and_its_mask(layer_viewer, tmp_path, is_said) -> None:
     picture = Picture(np.zeros((3, 8, 9), np.uint16), "TYX", interval=30.0 if is_said else None)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.axes import guess_axes, result_axes, spatial_axes
+from embedseg_napari.core.files.tiff import COLOUR_TYPES
 from embedseg_napari.viewer.file_metadata import axis_labels, axis_scale, axis_units
 from embedseg_napari.viewer.layers import CHANNEL_NAMES, FRAME_INTERVAL
 
@@ -19,12 +20,16 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 def image_layer(picture: Picture, name: str) -> LayerData:
     """Return an image as one layer; colour images stay colour, channels become a slider."""
-    axes = picture.axes or guess_axes(picture.array.shape)
-    is_rgb = axes.endswith("C") and picture.array.shape[-1] in (3, 4) and picture.array.dtype == np.uint8
+    array, axes = picture.array, picture.axes or guess_axes(picture.array.shape)
+    may_be_rgb = axes.endswith("C") and array.shape[-1] in (3, 4) and array.dtype.name in COLOUR_TYPES
+    is_rgb = may_be_rgb and (picture.is_colour or array.dtype == np.uint8)
+    if axes.endswith("C") and not is_rgb and isinstance(array, np.ndarray):
+        # Napari shows the last two axes as rows and columns.
+        array, axes = np.moveaxis(array, -1, 0), f"C{axes[:-1]}"
     options = {**_options(picture, axes[:-1] if is_rgb else axes, name), "rgb": is_rgb}
     if picture.channel_names:
         options["metadata"] = {**options["metadata"], CHANNEL_NAMES: list(picture.channel_names)}
-    return picture.array, options, "image"
+    return array, options, "image"
 
 
 def labels_layer(picture: Picture, name: str, image: Picture | None = None) -> LayerData:
