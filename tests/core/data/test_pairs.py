@@ -150,7 +150,11 @@ FAULTS = {
     "labels for planes": (np.zeros(SHAPES[2]), labels_of(3), r"masks.a\.tif.*plane 0 holds several"),
     "complex": (np.zeros(SHAPES[2], np.complex64), labels_of(2), r"images.a\.tif.*complex64"),
     "grey as RGB": (colour(7, 7, 7), labels_of(2), r"images.a\.tif.*grey.*--channel 0"),
-    "one colour": (colour(0, 7, 0), labels_of(2), r"images.a\.tif.*one colour.*--channel 1 \(in napari, under Channel\)"),
+    "one colour": (
+        colour(0, 7, 0),
+        labels_of(2),
+        r"images.a\.tif.*one colour.*--channel 1 \(in napari, under Ch",
+    ),
     "grey as RGBA": (colour(7, 7, 7, 255), labels_of(2), r"images.a\.tif.*grey.*--channel 0"),
 }
 

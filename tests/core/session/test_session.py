@@ -10,7 +10,7 @@ from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.data.pairs import load_folder
 from embedseg_napari.core.errors import DataError, ModelError
-from embedseg_napari.core.files.tiff import Picture
+from embedseg_napari.core.files.tiff import Picture, read_image
 from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.session.session import AnnotatedImage, AnnotationSession
 from embedseg_napari.core.session.state import Round
@@ -165,6 +165,26 @@ def test_open_images_of_types_that_no_tiff_holds_are_exported(session, tmp_path,
     session.save_annotation("cells", Annotation(painted(3)))
     session.export_dataset(tmp_path / "data", {"cells": Picture((image % 2000).astype(kind), "YX")})
     np.testing.assert_array_equal(load_folder(tmp_path / "data")[0].image[0], image % 2000)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("look", ["colours", "alpha", "grey", "one colour"])
+def test_an_exported_data_set_keeps_colours_and_is_learned_from(session, tmp_path, rng, kind, look):
+    colours = rng.integers(0, 200, (*SHAPE, 4 if look == "alpha" else 3)).astype(kind)
+    if look == "grey":
+        colours[..., 1:] = colours[..., :1]
+    elif look == "one colour":
+        colours[..., 1:] = 0
+    session.add_image("tissue", Picture(colours, "YXC", (0.5, 0.25), "um", is_colour=True))
+    session.save_annotation("tissue", Annotation(painted(3)))
+    session.export_dataset(tmp_path / "data", {})
+    (example,) = load_folder(tmp_path / "data")
+    np.testing.assert_array_equal(example.image, np.moveaxis(colours, -1, 0))
+    assert example.image.dtype == kind
+    assert example.spacing == (0.5, 0.25)
+    picture = read_image(example.path)
+    assert picture.is_colour == (look in ("colours", "alpha") and kind != np.float32)
+    assert picture.axes == ("YXC" if picture.is_colour else "CYX")
 
 
 def test_nothing_annotated_is_not_exported(session, tmp_path):

@@ -12,6 +12,7 @@ import tifffile
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.viewer.file_metadata import watch_layers
 from embedseg_napari.viewer.files.writers import file_names, write_labels_layer, write_layers
 
 UM = ("micrometer",)
@@ -97,6 +98,24 @@ def test_channel_names_of_images_are_kept(tmp_path):
     picture = read_image(path)
     assert picture.channel_names == ("red", "green")
     assert picture.array.dtype == np.float32
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("shape", [(40, 50, 3), (40, 50, 4), (2, 40, 50, 3)])
+def test_colours_of_layers_are_kept(layer_viewer, tmp_path, rng, dtype, shape):
+    colours, n = rng.integers(0, 200, shape).astype(dtype), len(shape) - 1
+    place = {"scale": (1.0, 0.5, 0.25)[-n:], "units": ("pixel", *UM * 2)[-n:], "axis_labels": ("t", "y", "x")[-n:]}
+    layer_viewer.add_image(colours, name="tissue", rgb=True, **place)
+    layer_viewer.layers.save(str(tmp_path / "out"), plugin="embedseg-napari")
+    picture = read_image(tmp_path / "out" / "tissue.tif")
+    assert (picture.axes, picture.is_colour) == ("TYX"[-n:] + "C", True)
+    assert (picture.spacing, picture.unit) == ((0.5, 0.25), "um")
+    np.testing.assert_array_equal(picture.array, colours)
+    (layer,) = layer_viewer.open(str(tmp_path / "out" / "tissue.tif"), plugin="napari")
+    watch_layers(layer_viewer)
+    assert layer.rgb
+    np.testing.assert_array_equal(layer.data, colours)
+    np.testing.assert_allclose(layer.scale[-2:], (0.5, 0.25))
 
 
 def test_nothing_is_overwritten_in_a_folder(tmp_path):

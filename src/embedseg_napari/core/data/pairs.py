@@ -27,6 +27,7 @@ from embedseg_napari.core.data.sparse import with_ignore_label
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.data.unknown import split_ignore_label, union
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.brightness import fault_of_colours
 from embedseg_napari.core.files.formats import left_out
 from embedseg_napari.core.files.named_axes import as_picture
 from embedseg_napari.core.files.ngff import is_prediction
@@ -372,17 +373,10 @@ def _pick_channel(image: np.ndarray, channel: OneChannel | None, where: str, is_
                 f"{where}: has {count(len(image), 'channel')}, counted from 0; there is no channel {channel}."
             )
         return image[channel : channel + 1]
-    if is_colour and len(image) in (3, 4):
-        red, green, blue = image[:3]
-        if np.array_equal(red, green) and np.array_equal(green, blue):
-            raise DataError(
-                f"{where}: is a grey image saved as RGB (its colours are equal); save it as grey, "
-                "or take one colour with --channel 0 (in napari, under Channel)."
-            )
-        used = [index for index, colour in enumerate((red, green, blue)) if colour.any()]
-        if len(used) == 1:
-            raise DataError(
-                f"{where}: is an RGB image with one colour only; save it as grey, or take that colour with "
-                f"--channel {used[0]} (in napari, under Channel)."
-            )
+    fault = fault_of_colours(image) if is_colour and len(image) in (3, 4) else None
+    if fault is not None:
+        raise DataError(
+            f"{where}: {fault[0]}; save it as grey, or take that colour with --channel {fault[1]} (in napari, under "
+            "Channel)."
+        )
     return image

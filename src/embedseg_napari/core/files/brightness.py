@@ -77,6 +77,15 @@ def _without_opaque_alpha(array: np.ndarray, axes: str) -> np.ndarray:
     return np.moveaxis(array[..., :3] if is_opaque(array[..., 3]) else array, -1, at)
 
 
+def fault_of_colours(image: np.ndarray) -> tuple[str, int] | None:
+    """Why an image in colour, (C, ...), shows one channel only, and which that is; None where it shows colours."""
+    red, green, blue = image[:3]
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return "is a grey image saved as RGB (its colours are equal)", 0
+    used = [index for index, colour in enumerate((red, green, blue)) if colour.any()]
+    return ("is an RGB image with one colour only", used[0]) if len(used) == 1 else None
+
+
 def painted_with(array: np.ndarray, palette: np.ndarray, say: Callable[[str], None]) -> tuple[np.ndarray, bool]:
     """The pixels of an image with a palette: its grey values, or colours behind the other axes.
 

@@ -17,7 +17,7 @@ from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.formats import read_other, readable
 from embedseg_napari.core.files.metadata import spacing_along
 from embedseg_napari.core.files.picture import TIFF, Picture, faults_told, require_file
-from embedseg_napari.core.files.tiff_flavours import as_stored, imagej_options, ome_options
+from embedseg_napari.core.files.tiff_flavours import as_stored, colour_options, imagej_options, ome_options
 from embedseg_napari.core.files.tiff_pages import read_pages
 from embedseg_napari.core.files.units import positive
 from embedseg_napari.core.files.zarr_image import has_documents, is_store, read_zarr
@@ -35,6 +35,8 @@ OPEN = "IQ"
 """Letters of axes whose meaning a file leaves open."""
 IMAGEJ_TYPES = ("uint8", "uint16", "float32")
 OME_TYPES = ("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "float32", "float64")
+COLOUR_TYPES = ("uint8", "uint16")
+"""Types of pixels that napari and Fiji show in colour."""
 BIGTIFF_BYTES = 3_900_000_000
 
 
@@ -252,6 +254,7 @@ def write_image(
     channel_names: Sequence[str] = (),
     interval: float | None = None,
     keep_order: bool = False,
+    is_colour: bool = False,
     software: str | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -259,7 +262,8 @@ def write_image(
 
     uint8, uint16 and float32 become ImageJ TIFFs, other types and names that end in ``.ome.tif`` OME-TIFFs. Axes are
     stored in the order TZCYX, unless `keep_order` asks for the array as it is. No TIFF ends in other axes than Y and X:
-    an array that does is then stored under the letters that its image's file has in these places.
+    an array that does is then stored under the letters that its image's file has in these places. Channels that are
+    colours (`is_colour`), three or four of `COLOUR_TYPES`, are stored as such, behind the other axes.
 
     Raises
     ------
@@ -280,10 +284,14 @@ def write_image(
         )
     if keep_order:
         axes, spacing = as_stored(axes, spacing)
-    plain = "".join(letter for letter in "TZCYX" if letter in axes)
-    stored = axes if keep_order and axes.endswith("YX") else plain
+    is_colour = is_colour and "C" in axes and array.shape[axes.index("C")] in (3, 4)
+    is_colour = is_colour and array.dtype.name in COLOUR_TYPES
+    plain = "".join(letter for letter in ("TZYXC" if is_colour else "TZCYX") if letter in axes)
+    stored = axes if keep_order and axes.endswith("YXC" if is_colour else "YX") else plain
     array, axes = np.ascontiguousarray(reorder(array, axes, stored)), stored
     options = _options(path, array.shape, array.dtype, axes, spacing, unit, channel_names, interval, software)
+    if is_colour:
+        options |= colour_options(axes, spacing, unit, interval, has_alpha=array.shape[-1] == 4)
     write_atomically(path, lambda target: tifffile.imwrite(target, array, **options), overwrite=overwrite)
 
 

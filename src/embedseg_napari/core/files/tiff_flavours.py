@@ -64,6 +64,16 @@ def ome_options(
     return {"ome": True, "metadata": metadata}
 
 
+def colour_options(
+    axes: str, spacing: Sequence[float] | None, unit: str | None, interval: float | None, *, has_alpha: bool
+) -> dict[str, Any]:
+    """Arguments of `tifffile.imwrite` for an OME-TIFF of colours, which are the last axis."""
+    options = ome_options(axes[:-1], spacing, unit, (), interval)
+    options["metadata"]["axes"] = f"{axes[:-1]}S"
+    options |= {"photometric": "rgb", "planarconfig": "contig"}
+    return options | ({"extrasamples": ("unassalpha",)} if has_alpha else {})
+
+
 def storable(array: np.ndarray) -> np.ndarray:
     """Give types that have no place in a TIFF the nearest one that holds their values."""
     if array.dtype == np.float16:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.atomic import replace, sync_folder
+from embedseg_napari.core.files.brightness import fault_of_colours
 from embedseg_napari.core.files.leftovers import sweep_now_and_then, temporary_name
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.files.tiff_flavours import storable
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.session.state import SessionImage
 
 
-def write_dataset(folder: Path, examples: Sequence[Example], names: Sequence[str]) -> None:
+def write_dataset(folder: Path, examples: Sequence[Example], images: Sequence[SessionImage]) -> None:
     """Write images/, masks/ and, where something is unknown, ignore/, as `pairs.load_folder` reads them.
 
     Parameters
@@ -27,8 +29,8 @@ def write_dataset(folder: Path, examples: Sequence[Example], names: Sequence[str
         A new or empty folder; it appears when it is complete.
     examples : sequence of Example
         At least one, with label images.
-    names : sequence of str
-        File names without ending.
+    images : sequence of SessionImage
+        What the session knows of the image of each: the key is the name of its file, without ending.
 
     Raises
     ------
@@ -42,10 +44,13 @@ def write_dataset(folder: Path, examples: Sequence[Example], names: Sequence[str
     sweep_now_and_then(folder.parent)
     draft = folder.with_name(temporary_name())
     try:
-        for example, name in zip(examples, names, strict=True):
-            space, file = "ZYX"[-example.ndim :], f"{name}.tif"
+        for example, described in zip(examples, images, strict=True):
+            space, file = "ZYX"[-example.ndim :], f"{described.key}.tif"
             image, axes = (example.image[0], space) if len(example.image) == 1 else (example.image, f"C{space}")
-            write_image(draft / "images" / file, storable(image), axes, example.spacing, example.unit)
+            # Training refuses colours that show nothing but grey.
+            is_colour = described.is_colour and len(image) in (3, 4) and fault_of_colours(image) is None
+            place = example.spacing, example.unit
+            write_image(draft / "images" / file, storable(image), axes, *place, is_colour=is_colour)
             write_labels(draft / "masks" / file, example.instances, space, example.spacing, example.unit)
             if example.ignore is not None:
                 ignore = example.ignore.astype("uint8")

@@ -378,7 +378,7 @@ class AnnotationSession(SessionFolder):
         images, faults = self.annotated_images(open_pictures)
         if faults:
             raise DataError(faults[0])
-        write_dataset(folder, [one.example() for one in images], [self.image(one.name).key for one in images])
+        write_dataset(folder, [one.example() for one in images], [self.image(one.name) for one in images])
         return len(images)
 
     def _use_annotations(self, folder: str, undo: tuple[str, ...]) -> None:

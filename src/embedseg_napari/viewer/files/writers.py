@@ -143,7 +143,18 @@ def _write_image_layer(target: Path, data: Any, meta: dict[str, Any]) -> None:
     axes, spacing, unit = _geometry(array, meta)
     names = meta.get("metadata", {}).get(CHANNEL_NAMES, ())
     interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes, meta.get("metadata", {}))
-    write_image(target, array, axes, spacing, unit, channel_names=names, interval=interval, keep_order=True)
+    is_colour = bool(meta.get("rgb", False))
+    write_image(
+        target,
+        array,
+        axes,
+        spacing,
+        unit,
+        channel_names=names,
+        interval=interval,
+        keep_order=True,
+        is_colour=is_colour,
+    )
 
 
 def _write_points(target: Path, points: np.ndarray, meta: dict[str, Any]) -> None:
