@@ -210,6 +210,9 @@ def test_images_must_be_of_one_kind():
         check_examples([flat, deep])
     with pytest.raises(DataError, match=r"two\.tif: has 2 channel.*a\.tif has 1.*--channel"):
         check_examples([flat, two])
+    colours, alpha = (example(grid(2, 12), "c", image=np.zeros((n, *grid(2, 12).shape))) for n in (3, 4))
+    with pytest.raises(DataError, match=r"--channel \(in napari, under Channel\)\. If the fourth channel is alpha"):
+        check_examples([colours, alpha])
     with pytest.raises(DataError, match="no images"):
         check_examples([])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def is_opaque(alpha: np.ndarray) -> bool:
     return bool((alpha == opaque).all())
 
 
-def _without_opaque_alpha(array: np.ndarray, axes: str) -> np.ndarray:
+def _without_opaque_alpha(array: Any, axes: str) -> Any:
     """Red, green and blue without a fourth value through which nothing is seen; frames on the disk stay there."""
     at = axes.index("S")
     if array.shape[at] != 4 or (isinstance(array, FramesOnDisk) and axes[0] not in "YS"):
