@@ -14,10 +14,9 @@ from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.object_table import as_csv, is_object_table, read_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
     from pathlib import Path
 
-    from embedseg_napari.jobs.folder.plan import FolderJob, Output
     from embedseg_napari.jobs.object_table import Table
 
 TABLE = "objects.csv"
@@ -42,7 +41,14 @@ def is_own_table(table: Path) -> bool:
 
 
 def renew_table(
-    job: FolderJob, outputs: list[Output], tables: dict[str, Table], renewed: set[str], skipped: set[str]
+    results: Path,
+    images: Iterable[str],
+    tables: dict[str, Table],
+    renewed: set[str],
+    skipped: set[str],
+    *,
+    is_asked: bool,
+    overwrite: bool,
 ) -> Generator[Message, None, int]:
     """Write the table where it is asked for, or lists earlier labels of images that were segmented now.
 
@@ -50,16 +56,20 @@ def renew_table(
 
     Parameters
     ----------
-    job : FolderJob
-        What was asked for.
-    outputs : list of Output
-        All its images, in their order.
+    results : Path
+        The folder.
+    images : iterable of str
+        All that were to be segmented, by their names without endings, in their order.
     tables : dict of str
-        Objects of those segmented now, by name.
+        Objects of those segmented now.
     renewed : set of str
         Those of them whose labels were written now.
     skipped : set of str
-        Images that are done already, and known to be.
+        Those that an earlier run has segmented, as was asked for.
+    is_asked : bool
+        Whether the table was asked for.
+    overwrite : bool
+        Whether files are replaced.
 
     Returns
     -------
@@ -71,20 +81,19 @@ def renew_table(
     DataError
         If it was asked for, and cannot be written.
     """
-    is_asked = job.tables == "together"
     fault: DataError | None = None
     # Two programs that write into one folder keep each other's rows; labels may take them minutes.
-    with alone(job.results, never):
-        place, earlier = find_table(job.results)
+    with alone(results, never):
+        place, earlier = find_table(results)
         listed = earlier or {}
         # That of an image called so lies in its place.
         if not is_asked and (listed.keys().isdisjoint(renewed) or listed.keys() == {place.stem}):
             return 0
         others = listed.keys() - tables.keys()
-        gone = {name for name in others if job.overwrite and not (job.results / f"{name}.tif").exists()}
+        gone = {name for name in others if overwrite and not (results / f"{name}.tif").exists()}
         found = {name: table for name, table in listed.items() if name not in gone} | tables
         # An image stays in its place; those of this run are in their order.
-        names = dict.fromkeys(output.labels.stem for output in outputs)
+        names = dict.fromkeys(images)
         own = iter([name for name in names if name in found])
         order = [next(own) if name in names else name for name in found]
         try:

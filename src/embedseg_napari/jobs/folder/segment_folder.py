@@ -170,7 +170,13 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                 yield failures[-1]
         except Stopped:
             stopped = True
-        n_kept = (yield from renew_table(job, outputs, tables, renewed, skipped)) if tables else 0
+        n_kept = 0
+        if tables:
+            names = [output.labels.stem for output in outputs]
+            is_asked, overwrite = job.tables == "together", job.overwrite
+            n_kept = yield from renew_table(
+                job.results, names, tables, renewed, skipped, is_asked=is_asked, overwrite=overwrite
+            )
         page = None
         if report is not None and (tables or skipped):
             try:
