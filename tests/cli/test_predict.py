@@ -12,7 +12,9 @@ import pytest
 import tifffile
 
 from embedseg_napari.core.data.synthetic import nuclei
+from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image, write_image
+from embedseg_napari.jobs.folder import report
 
 
 @pytest.fixture
@@ -364,3 +366,16 @@ def test_a_folder_has_a_report_unless_it_is_switched_off(embedseg, trained, imag
     assert not (tmp_path / "none" / "report.html").exists()
     ended = embedseg("predict", trained, images / "im0.tif", "--output", tmp_path / "one", "--report")
     assert (tmp_path / "one" / "report.html").exists()
+
+
+def test_a_report_that_was_asked_for_and_not_written_is_a_failure(embedseg, trained, images, tmp_path, monkeypatch):
+    def full(path, *_, **__):
+        raise DataError(f"{path}: cannot be written (No space left on device).")
+
+    monkeypatch.setattr(report, "write_atomically", full)
+    for words, status in ((), 0), (("--report",), 1):
+        ended = embedseg("predict", trained, images, "--output", tmp_path / str(status), *words)
+        assert "The report was not written: " in ended.err
+        assert ended.status == status
+        assert ("Error: the report was not written" in ended.err) == bool(status)
+        assert (tmp_path / str(status) / "im0.tif").exists()

@@ -54,6 +54,7 @@ def test_a_dry_run_of_a_store(store, capsys):
         (["--halo", "wide"], "no halo"),
         (["--save-maps"], "in blocks"),
         (["--finish", "--part", "1/2"], "by itself"),
+        (["--output", "new.ome.zarr", "--name", "mine"], "leave out --name, or --output"),
     ],
 )
 def test_what_makes_no_sense_is_told(store, capsys, words, told):

@@ -10,7 +10,7 @@ import pytest
 from embedseg_napari.core.clustering.whole_objects import WholeObject
 from embedseg_napari.core.config import PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
-from embedseg_napari.jobs.object_table import as_csv, listed_images, object_table
+from embedseg_napari.jobs.object_table import as_csv, object_table, read_tables
 
 
 @pytest.fixture
@@ -64,12 +64,30 @@ def test_images_of_several_kinds_share_a_table(volume) -> None:
     assert [row["centroid_z"] for row in rows] == ["", "0.0000", "2.0000", "0.0000", "2.0000"]
 
 
+def test_a_table_that_was_read_is_written_as_it_was(tmp_path, volume) -> None:
+    text = as_csv([object_table(volume, "ZYX", image="a, b.ome.tif"), object_table(volume, "ZYX", image="c")])
+    (tmp_path / "a.csv").write_text(text)
+    tables = read_tables(tmp_path / "a.csv")
+    assert list(tables) == ["a, b.ome", "c"]
+    assert as_csv(list(tables.values())) == text
+    (tmp_path / "a.csv").write_text(text.splitlines()[0])
+    assert read_tables(tmp_path / "a.csv") == {}
+
+
 @pytest.mark.parametrize(
-    "table", [b"label,score\n1,2\n", b"image,label,score,size,center_x\n\xff,1,1,1,1\n", b"", None]
+    "table",
+    [
+        b"label,score\n1,2\n",
+        b"label,score,size,center_x\n1,1,1,1\n",
+        b"image,label,score,size,center_x\n\xff,1,1,1,1\n",
+        b"image,label,score,size,center_x\na,1,1,1,1\nb,1,1\n",
+        b"image,label,score,size,center_x\na,1,1,1,1,mine\n",
+        b"image,label,score,size,center_x\n,1,1,1,1\n",
+        b"",
+        None,
+    ],
 )
-def test_files_that_are_no_tables_list_no_images(tmp_path, table) -> None:
+def test_of_files_that_are_no_such_tables_nothing_is_read(tmp_path, table) -> None:
     if table is not None:
         (tmp_path / "a.csv").write_bytes(table)
-    assert listed_images(tmp_path / "a.csv") == set()
-    (tmp_path / "b.csv").write_text("image,label,score,size,center_x\na.ome.tif,1,1,1,1\nb,2,1,1,1\n")
-    assert listed_images(tmp_path / "b.csv") == {"a.ome", "b"}
+    assert read_tables(tmp_path / "a.csv") is None

@@ -248,3 +248,6 @@ def predict(
     if result.failures:
         complain(f"Error: {len(result.failures)} of {images} failed; the messages above say why.")
         raise typer.Exit(1)
+    if report and result.report is None:
+        complain("Error: the report was not written; the message above says why.")
+        raise typer.Exit(1)

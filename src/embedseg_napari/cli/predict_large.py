@@ -125,7 +125,7 @@ def segment_in_blocks(
 ) -> None:  # fmt: skip
     """Segment one image in blocks, or say what that would take."""
     from embedseg_napari.jobs.large.dry_run import dry_run
-    from embedseg_napari.jobs.large.plan import LargeJob
+    from embedseg_napari.jobs.large.plan import DEFAULT_NAME, LargeJob
     from embedseg_napari.jobs.large.run import predict_large, seam_words
 
     job = LargeJob(
@@ -138,7 +138,7 @@ def segment_in_blocks(
         given["level"] or 0,
         given["region"],
         output,
-        given["name"] or "embedseg",
+        given["name"] or DEFAULT_NAME,
         given["table"],
         overwrite,
         block=given["block"][0] if given["block"] and len(given["block"]) == 1 else given["block"],

@@ -106,15 +106,27 @@ def is_object_table(path: Path) -> bool:
     return names == [name for name in COLUMNS if name in names] and {"label", "score", "size", "center_x"} <= {*names}
 
 
-def listed_images(path: Path) -> set[str]:
-    """The images that such a table lists, by their names without endings; none of any other file."""
-    if not is_object_table(path):
-        return set()
+def read_tables(path: Path) -> dict[str, Table] | None:
+    """The rows of each image that such a table of several lists, as texts, by its name without ending.
+
+    None of any other file: what cannot be read as it was written is not written again.
+    """
+    if not is_object_table(path) or "image" not in first_names(path):
+        return None
+    rows: dict[str, list[dict[str, str]]] = {}
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            return {PurePath(row["image"]).stem for row in csv.DictReader(file) if row.get("image")}
+            for row in csv.DictReader(file):
+                # A row of more cells than names, or fewer.
+                if None in row or None in row.values() or not row["image"]:
+                    return None
+                rows.setdefault(PurePath(row["image"]).stem, []).append(row)
     except (OSError, UnicodeDecodeError, csv.Error):
-        return set()
+        return None
+    return {
+        image: {name: np.array([row[name] for row in found], object) for name in found[0]}
+        for image, found in rows.items()
+    }
 
 
 def _sizes_and_centroids(labels: NDArray[np.int32], n: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

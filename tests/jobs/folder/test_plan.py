@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,6 @@ from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain, never
-from embedseg_napari.jobs.folder import earlier_run
 from embedseg_napari.jobs.folder.plan import FolderJob, plan
 from embedseg_napari.jobs.folder.segment_folder import segment_folder
 
@@ -88,32 +86,6 @@ def test_no_table_and_no_maps_of_earlier_labels_stay_beside_new_ones(job: Folder
     assert len(found) < n_before
 
 
-@pytest.mark.parametrize("tables", ["", "each"])
-def test_no_table_of_all_images_stays_beside_new_labels(job: FolderJob, tables: Any) -> None:
-    shutil.copy(job.inputs[0] / "a.tif", job.inputs[0] / "b.tif")
-    together = replace(job, tables="together", overwrite=True)
-    run(together)
-    path = job.results / "objects.csv"
-    before, again = path.read_text(), replace(job, tables=tables, overwrite=True)
-    fewer = replace(again, changes=job.changes | {"drop_border_objects": True})
-    said = run(replace(fewer, inputs=(job.inputs[0] / "a.tif",)))
-    assert "objects.csv stays as it is, for it also lists images" in said[-1]
-    assert "what it says of a is of earlier labels" in said[-1]
-    assert path.read_text() == before
-    assert "objects.csv was of earlier labels; it is written anew." in run(fewer)
-    found = path.read_text()
-    run(replace(together, changes=fewer.changes))
-    assert found == path.read_text() != before
-    # Whoever moved the labels away would have it beside others; images that it does not list may be added.
-    for name in ("a.tif", "b.tif", "recipes/a.json", "recipes/b.json", "a.csv", "b.csv"):
-        (job.results / name).unlink(missing_ok=True)
-    with pytest.raises(DataError, match=r"objects\.csv exists already"):
-        plan(replace(again, overwrite=False))
-    (job.inputs[0] / "a.tif").rename(job.inputs[0] / "c.tif")
-    assert run(replace(job, inputs=(job.inputs[0] / "c.tif",))) is not None
-    assert path.read_text() == found
-
-
 def _allowing(way: str) -> str:
     return "overwrite" if way == "overwritten" else "resume"
 
@@ -134,17 +106,3 @@ def test_files_of_the_user_stay_as_they_are(job: FolderJob, table: str) -> None:
     for asked in (job, replace(job, overwrite=True)):
         assert not any("earlier" in text for text in run(asked))
         assert {path: path.read_bytes() for path in mine} == mine
-
-
-def test_a_table_of_all_images_that_cannot_be_written_anew_ends_no_run(job: FolderJob, monkeypatch: Any) -> None:
-    """As one that is open in another program."""
-    run(replace(job, tables="together"))
-    before = (job.results / "objects.csv").read_text()
-
-    def refuse(path: Path, *_: object, **__: object) -> None:
-        raise DataError(f"{path} is in use.")
-
-    monkeypatch.setattr(earlier_run, "write_text", refuse)
-    said = run(replace(job, overwrite=True))
-    assert any("objects.csv is of earlier labels, and was not written anew" in text for text in said)
-    assert (job.results / "objects.csv").read_text() == before

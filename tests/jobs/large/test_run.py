@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from embedseg_napari.core.files.ngff import add_notes, names_of_labels
 from embedseg_napari.core.files.tiff import read_image
 from embedseg_napari.core.large.run_folder import RunFolder
 from embedseg_napari.core.runs import drain, never
-from embedseg_napari.jobs.large.dry_run import dry_run
 from embedseg_napari.jobs.large.plan import LargeJob
 from embedseg_napari.jobs.large.run import BlockFinished, BlocksStarted, Finishing
 from embedseg_napari.jobs.large.run import predict_large as run
@@ -226,15 +226,6 @@ def test_a_table_as_parquet(job, tmp_path):
         drain(run(replace(job, table=tmp_path / "objects.xlsx"), never))
 
 
-def test_a_dry_run_writes_nothing(job, store):
-    before = sorted(store.rglob("*"))
-    found = drain(dry_run(job, never))
-    assert (found.n_blocks, found.block) == (8, (64, 64))
-    assert found.seconds > 0
-    assert len(found.lines()) >= 4
-    assert sorted(store.rglob("*")) == before
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -243,6 +234,7 @@ def test_a_dry_run_writes_nothing(job, store):
         ({"level": 2}, "no level 2"),
         ({"block": 60}, "multiples of 8"),
         ({"part": (1, 2), "workers": 2}, "by itself"),
+        ({"name": "mine", "output": Path("new.ome.zarr")}, "own store only"),
         ({"model": "cells-phase-2d"}, "not done in blocks"),
         ({"model": "nuclei-3d"}, "3D"),
         ({"halo": (8, 8, 8)}, "one number"),

@@ -19,9 +19,17 @@ def test_labels_of_others_are_not_touched(job, store):
     place = store / "labels" / "embedseg"
     place.mkdir(parents=True)
     (place / "mine").write_text("hours of work")
-    with pytest.raises(AlreadyExists, match="exists already"):
+    with pytest.raises(AlreadyExists, match=r"exists already; choose another name \(--name\) or --output"):
         drain(run(job, never))
     assert (place / "mine").read_text() == "hours of work"
+
+
+def test_a_new_store_has_no_other_name_to_choose(job, tmp_path):
+    output = tmp_path / "new.ome.zarr"
+    drain(run(replace(job, output=output), never))
+    other = replace(job, output=output, changes={"precision": "float32", "seed_threshold": 0.6})
+    with pytest.raises(AlreadyExists, match=r"other settings.*; choose another --output, or allow"):
+        drain(run(other, never))
 
 
 @pytest.mark.parametrize("place", ["cells.ome.zarr", "other.ome.zarr", "bare.zarr", "plain.zarr", "."])

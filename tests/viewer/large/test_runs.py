@@ -203,6 +203,8 @@ def test_a_tiff_has_its_labels_beside_it(viewer, panel, tmp_path, qtbot):
     viewer.add_image(dask.array.from_array(IMAGE, chunks=100), name="slide", metadata={"path": str(file)})
     place = panel.large.place
     assert (place.kind.currentText(), place.place.text()) == (NEW, str(tmp_path / "slide-labels.ome.zarr"))
+    # That of labels in a store, which is not asked for here.
+    place.name.setText("left over")
     panel.run_button.click()
     finish(qtbot, panel)
     # The same run as that of the command line on the file.

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from embedseg_napari.cli import app
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.jobs.folder.plan import TABLE, words_of
+from embedseg_napari.jobs.folder.joint_table import TABLE
+from embedseg_napari.jobs.folder.plan import words_of
 from embedseg_napari.jobs.folder.report import FolderReport
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.widgets.collapsible import Folded
@@ -214,6 +215,22 @@ def test_tables_are_those_of_the_command_line(panel, tmp_path, qtbot, kind, file
         ended = CliRunner().invoke(app, ["predict", *places, *words])
         assert ended.exit_code == 0, ended.output
         assert (tmp_path / "cli" / "a.csv").read_text() == (tmp_path / "out" / "a.csv").read_text()
+
+
+def test_images_of_another_day_join_the_table_unasked(panel, tmp_path, qtbot):
+    batch = panel.batch
+    panel.thresholds.set_values({"seed_threshold": 0, "foreground_threshold": 0})
+    batch.results.setText(str(tmp_path / "out"))
+    for day, name in ((1, "a"), (2, "b")):
+        write_image(tmp_path / str(day) / f"{name}.tif", np.eye(24, dtype=np.uint8), "YX")
+        batch.images.setText(str(tmp_path / str(day)))
+        batch.run_button.click()
+        qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+        assert "1 of 1 image segmented" in batch.status.text()
+    assert "The table also lists 1 image not segmented now." in batch.status.text()
+    text = (tmp_path / "out" / TABLE).read_text()
+    assert "a.tif,1," in text
+    assert "b.tif,1," in text
 
 
 def test_an_earlier_run_is_continued(panel, tmp_path, qtbot):

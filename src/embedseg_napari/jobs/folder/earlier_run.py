@@ -6,8 +6,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.events import Message
-from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
@@ -15,16 +13,12 @@ from embedseg_napari.core.files.tiff import read_image, read_software
 from embedseg_napari.core.model.fingerprint import digest_of, geometry_of
 from embedseg_napari.core.model.known_models import CHECKPOINTS
 from embedseg_napari.core.runs import never
-from embedseg_napari.jobs.object_table import as_csv, listed_images
 from embedseg_napari.jobs.recipe import file_hash, read_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
     from embedseg_napari.core.model.model import Model
-    from embedseg_napari.jobs.object_table import Table
-
 
 MADE_HERE = "embedseg-napari, model and settings"
 
@@ -88,23 +82,4 @@ def require_same_image(image: Path, labels: Path) -> None:
         raise DataError(
             f"{labels}: are labels of another image called {image.name}, or of this one before it was changed; they "
             "are left as they are. Move them away, or choose another folder."
-        )
-
-
-def renew_table(path: Path, tables: dict[str, Table], renewed: set[str]) -> Generator[Message, None, None]:
-    """Write a table of several images anew if it lists earlier labels of some, or say that it does."""
-    listed = listed_images(path)
-    outdated = sorted(listed & renewed)
-    if outdated and listed <= tables.keys():
-        try:
-            write_text(path, as_csv(list(tables.values())), overwrite=True)
-            yield Message(f"{path.name} was of earlier labels; it is written anew.")
-        except DataError as error:
-            yield Message(f"{path.name} is of earlier labels, and was not written anew: {error}", "warning")
-    elif outdated:
-        more = f" and {len(outdated) - 1} more" if len(outdated) > 1 else ""
-        yield Message(
-            f"{path.name} stays as it is, for it also lists images that were not segmented now; what it says of "
-            f"{outdated[0]}{more} is of earlier labels.",
-            "warning",
         )

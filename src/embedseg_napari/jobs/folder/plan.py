@@ -17,15 +17,12 @@ from embedseg_napari.core.files.tiff import list_images
 from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.model.known_models import bundled_names, bundled_path
 from embedseg_napari.jobs.folder.earlier_run import is_made_here
+from embedseg_napari.jobs.folder.joint_table import find_table, is_own_table
 from embedseg_napari.jobs.folder.map_file import FOLDER as MAPS
-from embedseg_napari.jobs.object_table import is_object_table, listed_images
 from embedseg_napari.jobs.recipe import predict_words, recipe_of
 
 if TYPE_CHECKING:
     from embedseg_napari.core.axes import Channel
-
-TABLE = "objects.csv"
-"""The table of all images together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class FolderJob:
     resume: bool = False
     """Whether to go on where an earlier run with the same model and settings was stopped or killed."""
     tables: Literal["", "each", "together"] = ""
-    """None, one `NAME.csv` per image, or `objects.csv` of all."""
+    """None, one `NAME.csv` per image, or `objects.csv` of all, which keeps the rows of others."""
     axes: str | None = None
     channel: Channel = "all"
     spacing: tuple[float, ...] | None = None
@@ -90,11 +87,8 @@ def plan(job: FolderJob) -> list[Output]:
         unasked, or a setting does not fit.
     """
     PredictionConfig().changed(job.changes)
-    if job.resume and (job.overwrite or job.tables == "together"):
-        raise SettingsError(
-            "An earlier run cannot be continued while its files are replaced, or with one table of all images; choose "
-            "one table per image, or none."
-        )
+    if job.resume and job.overwrite:
+        raise SettingsError("An earlier run cannot be continued while its files are replaced; choose one of the two.")
     if job.axes is not None:
         parse_axes(job.axes)
     if job.results.exists() and not job.results.is_dir():
@@ -123,9 +117,9 @@ def plan(job: FolderJob) -> list[Output]:
     targets = [target for output in outputs for target in (output.labels, output.recipe)]
     # What tells of labels goes with them, also if it is not asked for again.
     targets += [output.maps for output in outputs if job.save_maps or is_made_here(output.maps)]
-    targets += [output.table for output in outputs if job.tables == "each" or is_object_table(output.table)]
-    lists_them = not listed_images(job.results / TABLE).isdisjoint(output.labels.stem for output in outputs)
-    targets += [job.results / TABLE] if job.tables == "together" or lists_them else []
+    targets += [output.table for output in outputs if job.tables == "each" or is_own_table(output.table)]
+    joint, listed = find_table(job.results)
+    targets += [joint] if not (listed or {}).keys().isdisjoint(output.labels.stem for output in outputs) else []
     existing = [target for target in dict.fromkeys(targets) if target.exists()]
     if existing and not (job.overwrite or job.resume):
         names = existing[1].name if len(existing) == 2 else f"{len(existing) - 1} more"

@@ -23,19 +23,14 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder.earlier_run import (
-    is_made_here,
-    is_whole,
-    renew_table,
-    require_same_image,
-    signature,
-)
+from embedseg_napari.jobs.folder.earlier_run import is_made_here, is_whole, require_same_image, signature
+from embedseg_napari.jobs.folder.joint_table import find_table, is_own_table, renew_table
 from embedseg_napari.jobs.folder.label_frames import LabelFrames
 from embedseg_napari.jobs.folder.map_file import MapFile
-from embedseg_napari.jobs.folder.plan import TABLE, FolderJob, Output, folder_of_images, plan, words_of
+from embedseg_napari.jobs.folder.plan import FolderJob, Output, folder_of_images, plan, words_of
 from embedseg_napari.jobs.folder.report import FolderReport
-from embedseg_napari.jobs.object_table import as_csv, is_object_table, object_table
-from embedseg_napari.jobs.recipe import file_words, model_words, record
+from embedseg_napari.jobs.object_table import as_csv, object_table
+from embedseg_napari.jobs.recipe import file_words, model_words, read_recipe, record
 from embedseg_napari.jobs.segment import ImageStarted, SegmentJob, loaded, predict, settings_of
 
 if TYPE_CHECKING:
@@ -100,6 +95,8 @@ class FolderResult:
     """Images that an earlier run had segmented."""
     report: Path | None = None
     """The page with an overview, if one was written."""
+    n_kept: int = 0
+    """Images not segmented now that the table of all lists, too."""
 
     @property
     def n_left(self) -> int:
@@ -128,8 +125,10 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     n_images = len(outputs) + len(unread)
     tables: dict[str, Table] = {}
     renewed: set[str] = set()
+    skipped: set[str] = set()
     failures: list[ImageFailed] = []
-    n_skipped, stopped = 0, False
+    stopped = False
+    listed = find_table(job.results)[1] if job.resume and job.tables == "together" else None
     is_reported = n_images > 1 if job.report is None else job.report
     with FolderReport(job, n_images) if is_reported else nullcontext() as report:
         try:
@@ -146,8 +145,8 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                     raise Stopped("Stopped between two images.")
                 yield ImageStarted(index, n_images, output.image.name)
                 try:
-                    if job.resume and _is_done(output, job, made_by):
-                        n_skipped += 1
+                    if job.resume and _is_done(output, job, made_by, listed):
+                        skipped.add(output.labels.stem)
                         if report is not None:
                             report.add_earlier(output, model.config)
                         yield ImageSkipped(index, output.image.name)
@@ -171,27 +170,37 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                 yield failures[-1]
         except Stopped:
             stopped = True
-        if tables and job.tables == "together":
-            write_text(job.results / TABLE, as_csv(list(tables.values())), overwrite=job.overwrite)
-        elif job.results / TABLE not in {output.table for output in outputs}:
-            yield from renew_table(job.results / TABLE, tables, renewed)
+        n_kept = 0
+        if tables:
+            names = [output.labels.stem for output in outputs]
+            is_asked, overwrite = job.tables == "together", job.overwrite
+            n_kept = yield from renew_table(
+                job.results, names, tables, renewed, skipped, is_asked=is_asked, overwrite=overwrite
+            )
         page = None
-        if report is not None and (tables or n_skipped):
+        if report is not None and (tables or skipped):
             try:
                 page = report.write([(one.path, one.error) for one in failures], model, is_stopped=stopped)
             except DataError as error:
                 yield Message(f"The report was not written: {error}", "warning")
     n_objects = sum(len(table["label"]) for table in tables.values())
-    return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, n_skipped, page)
+    return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, len(skipped), page, n_kept)
 
 
-def _is_done(output: Output, job: FolderJob, made_by: str) -> bool:
+def _is_done(output: Output, job: FolderJob, made_by: str, listed: dict[str, Table] | None) -> bool:
     """Whether an earlier run has left all that is asked for of an image."""
     if not is_whole(output.labels, marked(made_by) if job.planes else made_by) or not output.recipe.exists():
         return False
     require_same_image(output.image, output.labels)
     if job.tables == "each" and not output.table.exists():
         return False
+    if job.tables == "together":
+        known = (read_recipe(output.labels) or {}).get("labels")
+        table = (listed or {}).get(output.labels.stem)
+        # One without objects has no row.
+        n_rows = 0 if table is None else len(table["label"])
+        if listed is None or not isinstance(known, dict) or known.get("n_objects") != n_rows:
+            return False
     return not job.save_maps or is_whole(output.maps, made_by)
 
 
@@ -276,7 +285,7 @@ def _segment_file(
             # Only maps, or the table, were missing of what an earlier run has left.
             is_labelled = job.resume and is_whole(output.labels, labels_by)
             # That of earlier labels would stay beside these.
-            is_outdated = not is_labelled and is_object_table(output.table)
+            is_outdated = not is_labelled and is_own_table(output.table)
             writes_table = is_outdated or (job.tables == "each" and not (is_labelled and output.table.exists()))
             if writes_table and not (job.overwrite or is_outdated) and output.table.exists():
                 raise AlreadyExists(f"{output.table}: exists already, but not its labels; move it away.")

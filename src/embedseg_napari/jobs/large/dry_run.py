@@ -14,7 +14,7 @@ from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.wording import count, duration, shape_words
 from embedseg_napari.jobs.large.opened import open_image_of, open_model_for
 from embedseg_napari.jobs.large.plan import resolve
-from embedseg_napari.jobs.large.work import Waiting, missing_blocks, work_here
+from embedseg_napari.jobs.large.work import Waiting, missing_blocks, shared, work_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -32,6 +32,8 @@ class DryRun:
     n_blocks: int
     n_done: int
     """By an earlier run."""
+    n_wanted: int
+    """Of the others, those that this run would do: all, or those of its part."""
     block: tuple[int, ...]
     share_background: float
     """Of the blocks that were looked at."""
@@ -43,11 +45,14 @@ class DryRun:
     """Bytes of a worker at its peak; 0 where the system does not tell."""
     disk: int
     """Bytes of what is kept until the labels are written, and about of these."""
+    part: tuple[int, int] | None = None
+    has_scheduler: bool = False
+    """Whether workers are those of a scheduler, however many it has then."""
 
     @property
     def seconds(self) -> float:
         """With all workers, each as fast as this process."""
-        n = (self.n_blocks - self.n_done) * (1 - self.share_background)
+        n = self.n_wanted * (1 - self.share_background)
         return n * self.seconds_per_block / self.n_workers
 
     def lines(self) -> list[str]:
@@ -63,7 +68,10 @@ class DryRun:
             lines.append(f"Memory of a worker: {self.memory / 1e9:.1f} GB")
         lines.append(f"Disk: about {self.disk / 1e6:.0f} MB for labels, and as much while it runs")
         workers = count(self.n_workers, "worker")
-        lines.append(f"Time: about {duration(self.seconds)} with {workers}, {self.seconds_per_block:.1f} s a block")
+        if self.has_scheduler:
+            workers = "one worker, to be divided by how many the scheduler has"
+        time = "Time" if self.part is None else f"Time of part {self.part[0]}/{self.part[1]}"
+        lines.append(f"{time}: about {duration(self.seconds)} with {workers}, {self.seconds_per_block:.1f} s a block")
         return lines
 
 
@@ -82,10 +90,12 @@ def dry_run(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, No
     sign = opened.signature
     if run.is_begun and not job.overwrite:
         record = run.of(sign)
-        n_done = len(record.grid) - len(missing_blocks(opened.target.run_of(record), record))
+        missing = missing_blocks(opened.target.run_of(record), record)
     else:
-        record, n_done = (yield from resolve(job, region, model, {"image": "", "model": ""}, sign, should_stop)), 0
+        record = yield from resolve(job, region, model, {"image": "", "model": ""}, sign, should_stop)
+        missing = list(range(len(record.grid)))
     grid = record.grid
+    n_wanted = len(set(missing).intersection(shared(range(len(grid)), job.part)))
     looked_at = np.unique(np.linspace(0, len(grid) - 1, min(LOOKED_AT, len(grid))).round().astype(int))
     full = []
     for number in looked_at.tolist():
@@ -107,8 +117,11 @@ def dry_run(job: LargeJob, should_stop: Callable[[], bool]) -> Generator[Any, No
             n_bytes = max(n_bytes, folder.block_file(number).stat().st_size)
     share = 1 - len(full) / len(looked_at)
     return DryRun(
-        len(grid), n_done, record.block, share, len(looked_at), job.workers,
+        len(grid), len(grid) - len(missing), n_wanted, record.block, share, len(looked_at),
+        # A scheduler has its own.
+        1 if job.scheduler is not None else job.workers,
         float(np.mean(seconds[1:])) if seconds else 0.0, _peak(), round(n_bytes * len(grid) * (1 - share)),
+        job.part, job.scheduler is not None,
     )  # fmt: skip
 
 

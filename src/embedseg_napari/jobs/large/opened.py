@@ -13,7 +13,7 @@ from embedseg_napari.core.files.zarr_image import count_missing
 from embedseg_napari.core.measure.table_files import require_table_name
 from embedseg_napari.jobs.folder.earlier_run import signature
 from embedseg_napari.jobs.large.cluster import require_distributed
-from embedseg_napari.jobs.large.plan import decided, image_of
+from embedseg_napari.jobs.large.plan import DEFAULT_NAME, decided, image_of
 from embedseg_napari.jobs.large.target import target_of
 from embedseg_napari.jobs.segment import cached_model
 
@@ -51,14 +51,19 @@ def open_image_of(job: LargeJob) -> tuple[Target, LazyImage]:
         raise SettingsError("A part is done by one worker, and finished by itself; give --part, --finish or --workers.")
     if job.overwrite and (job.part is not None or job.finish):
         raise SettingsError(
-            "Parts go on with what others have done, so that none may start anew; choose another name for the labels, "
-            "or delete the old ones first."
+            "Parts go on with what others have done, so that none may start anew; choose another name or place for the "
+            "labels, or delete the old ones first."
         )
     if job.workers < 1:
         raise SettingsError(f"workers {job.workers}: at least one is needed.")
     if job.workers > 1 or job.scheduler is not None:
         require_distributed()
     require_name(job.name)
+    if job.output is not None and job.name != DEFAULT_NAME:
+        raise SettingsError(
+            f"Labels have a name in the image's own store only, and {job.output} is a new one; leave out --name, or "
+            "--output."
+        )
     image = image_of(job)
     if image.is_labels:
         raise DataError(f"{image.path}: is a label image; name the image that is to be segmented.")

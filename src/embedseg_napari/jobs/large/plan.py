@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.model.model import Model
 
 Halo = Literal["auto", "exact"] | tuple[int, ...]
+DEFAULT_NAME = "embedseg"
+"""Of labels in the store of an image, where no other is given."""
 LONGEST_HALO = 256
 """Pixels up to which the whole receptive field is looked at in images; the paper's network has two and a half times as
 many."""
@@ -68,8 +70,8 @@ class LargeJob:
     """First pixel and one past the last per spatial axis."""
     output: Path | None = None
     """A new store; by default the labels go into the image's own."""
-    name: str = "embedseg"
-    """Of the labels in the store."""
+    name: str = DEFAULT_NAME
+    """Of the labels in the image's own store; a new one is the label image itself."""
     table: Path | None = None
     """CSV or Parquet; by default a CSV beside the store."""
     overwrite: bool = False

@@ -14,7 +14,7 @@ from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.core.scripts import speaking_python, tell
 from embedseg_napari.core.settings import require_functions, shown
-from embedseg_napari.jobs.large.plan import LargeJob
+from embedseg_napari.jobs.large.plan import DEFAULT_NAME, LargeJob
 from embedseg_napari.jobs.large.run import predict_large as run
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def predict_large(
     model: str | Path | Model,
     *,
     output: str | Path | None = None,
-    name: str = "embedseg",
+    name: str = DEFAULT_NAME,
     table: str | Path | None = None,
     overwrite: bool = False,
     level: int = 0,
@@ -64,7 +64,7 @@ def predict_large(
     output : path, optional
         New OME-Zarr for the labels; by default they go into the image's own, as ``labels/NAME``.
     name : str
-        Of the labels in the image's store.
+        Of the labels in the image's own store.
     table : path, optional
         ``.csv`` or ``.parquet`` for the objects: label, score, size, centre and bounding box in pixels and physical
         units; by default a CSV beside the store.

@@ -132,9 +132,8 @@ class Target:
             if made_by
             else "exists already"
         )
-        raise AlreadyExists(
-            f"{self.labels}: {why}; choose another name (--name) or --output, or allow overwriting (--overwrite)."
-        )
+        other = "another --output" if self.name is None else "another name (--name) or --output"
+        raise AlreadyExists(f"{self.labels}: {why}; choose {other}, or allow overwriting (--overwrite).")
 
     def claim_table(self, overwrite: bool) -> None:
         """Note in the labels where their table goes: from now on the run may replace it there, however often it stops.

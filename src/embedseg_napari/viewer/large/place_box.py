@@ -14,6 +14,7 @@ from embedseg_napari.core.files.leftovers import run_beside
 from embedseg_napari.core.files.names import from_home, portable_name
 from embedseg_napari.core.stores.labels import NAME
 from embedseg_napari.core.wording import count, shape_words
+from embedseg_napari.jobs.large.plan import DEFAULT_NAME
 from embedseg_napari.jobs.large.target import Target, target_at
 from embedseg_napari.viewer.large.source import fits_memory, is_better_in_blocks, is_lazy, source_of
 from embedseg_napari.viewer.layers import array_of
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from embedseg_napari.viewer.large.source import Source
 
 STORE, NEW, MEMORY = "The image's own store", "A new store", "A layer in memory"
-DEFAULT_NAME = "embedseg"
 
 
 class PlaceBox(QWidget):

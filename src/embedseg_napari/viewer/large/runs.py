@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from embedseg_napari.core.errors import AlreadyExists
 from embedseg_napari.core.events import Message
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.large.plan import LargeJob
+from embedseg_napari.jobs.large.plan import DEFAULT_NAME, LargeJob
 from embedseg_napari.jobs.large.run import (
     BlockFinished,
     BlocksShown,
@@ -90,7 +90,7 @@ class BlockRuns(QObject):
             channel=channel,
             level=place.resolution(),
             output=place.output(),
-            name=place.name.text(),
+            name=target.name or DEFAULT_NAME,
             overwrite=place.permission(),
             near=lambda: self._near,
             preview=True,

@@ -93,7 +93,7 @@ class BatchPanel(QWidget):
         self.resume = QCheckBox("Continue an earlier run")
         self.resume.setToolTip("Skip images that this model, with these settings, has segmented there already.")
         self.overwrite = QCheckBox("Replace existing files")
-        self.overwrite.setToolTip("If unticked, a folder that already holds results is left alone.")
+        self.overwrite.setToolTip("If unticked, nothing starts where results of these images are there already.")
         self.controls = RunControls("Segment folder", "Stop; the images done so far are kept.", parent=self)
         self.run_button, self.cancel_button = self.controls.run_button, self.controls.cancel_button
         self.progress, self.status = self.controls.progress, self.controls.status
@@ -259,6 +259,8 @@ class BatchPanel(QWidget):
         text = f"{result.n_saved} of {count(result.n_images, 'image')} segmented, {count(result.n_objects, 'object')}."
         if result.n_skipped:
             text += f" {result.n_skipped} segmented by an earlier run."
+        if result.n_kept:
+            text += f" The table also lists {count(result.n_kept, 'image')} not segmented now."
         if result.failures:
             text += f" {len(result.failures)} failed:"
         self._report = result.report
