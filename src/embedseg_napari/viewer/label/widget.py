@@ -26,7 +26,7 @@ from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
-from embedseg_napari.viewer.label.start_model import LATEST, known_extent, misfit, suggested_start
+from embedseg_napari.viewer.label.start_model import LATEST, known_extent, misfit, same_model, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
 from embedseg_napari.viewer.large.annotated_part import PartReader
 from embedseg_napari.viewer.layers import ANNOTATION
@@ -147,7 +147,7 @@ class LabelWidget(TrainingPanel):
         self.unsure = unsure
         if layer is not None:
             self.annotation.image.choose(single_channel(self.viewer, layer, channel))
-        if unsure is not None and self.settings.start_from() == unsure:
+        if unsure is not None and same_model(self.settings.start_from(), unsure, self.autosave.session):
             self._suggest_start()
 
     @property
