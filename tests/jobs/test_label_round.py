@@ -137,6 +137,13 @@ def test_where_nothing_can_be_learned_from_it_is_said(blobs, tmp_path):
     request = replace(request_for(painted(image, labels, 3), tmp_path), front=None, pictures={})
     save(request.session, painted(image, labels, 3))
     next((tmp_path / "session" / "images").iterdir()).unlink()
+    with pytest.raises(DataError, match="there is no such file"):
+        train(request)
+
+
+def test_that_nothing_is_annotated_is_said(blobs, tmp_path):
+    image, _ = blobs(2)
+    request = replace(request_for(painted(image, np.zeros_like(image, np.int32), 0), tmp_path), front=None)
     with pytest.raises(DataError, match="nothing in this session"):
         train(request)
 

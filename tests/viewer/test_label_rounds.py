@@ -16,6 +16,7 @@ from napari.layers import Labels
 
 from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.errors import ComputeError, Stopped
+from embedseg_napari.core.model.known_models import bundled_path
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.core.session.state import Comparison, FoundObjects
 from embedseg_napari.viewer.label import review_box
@@ -44,7 +45,8 @@ def finish(panel, qtbot):
         pass
 
 
-def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, panel, blobs, ndim, qtbot):
+def test_a_round_shows_curves_and_the_prediction_under_the_annotation(viewer, panel, blobs, ndim, qtbot, monkeypatch):
+    monkeypatch.setattr(FakeTraining, "model", bundled_path(f"nuclei-{ndim}d").read_bytes())
     paint_truth(panel, begin(viewer, panel, blobs, ndim))
     panel.settings.choose_start(None)
     panel.train.click()

@@ -7,11 +7,14 @@ import pytest
 
 pytest.importorskip("pyqtgraph")
 
+from fake_training import FakeTraining, preview_of
 from label_steps import PANEL, annotate, choose_in_list, listed, paint, stored
 
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.core.session.session import AnnotationSession
 from embedseg_napari.viewer.label.candidates import candidates
+from embedseg_napari.viewer.preview.preview import LABELS
+from embedseg_napari.viewer.preview.preview_layers import PREFIX
 
 pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
 
@@ -196,6 +199,55 @@ def test_back_from_an_image_of_another_kind_the_latest_model_is_the_start(viewer
     assert panel.settings.start_from() != latest
     panel.annotation.image.choose(frame)
     assert panel.settings.start_from() == latest
+
+
+def seen_previews(viewer):
+    return [layer.name for layer in viewer.layers if layer.visible and layer.name.startswith(PREFIX)]
+
+
+def test_a_round_begun_on_the_movie_shows_no_image_beside_it(viewer, panel, movie, qtbot, monkeypatch):
+    train_on_first_frame(viewer, panel, movie, qtbot)
+    monkeypatch.setattr(FakeTraining, "shows", True)
+    panel.annotation.image.choose(movie)
+    camera = viewer.scene.camera if hasattr(viewer, "scene") else viewer.camera
+    before = tuple(camera.center), camera.zoom
+    panel.train.click()
+    qtbot.waitUntil(lambda: bool(panel.progress.plot.losses), timeout=20000)
+    panel.preview.gradually.finish()
+    assert not seen_previews(viewer)
+    assert (tuple(camera.center), camera.zoom) == before
+    finish(panel, qtbot)
+
+
+@pytest.mark.parametrize("chosen", ["movie", "not annotated", "of another kind"])
+def test_what_is_previewed_of_an_image_is_not_seen_on_another(
+    viewer, panel, add_image, movie, qtbot, monkeypatch, chosen
+):
+    monkeypatch.setattr(FakeTraining, "shows", True)
+    other = movie if chosen == "movie" else add_image("other", 2 if chosen == "not annotated" else 3)
+    viewer.dims.set_point(0, 0)
+    annotate(panel, movie)
+    paint(panel, 3)
+    panel.settings.choose_start(None)
+    panel.train.click()
+    qtbot.waitUntil(lambda: LABELS in seen_previews(viewer), timeout=20000)
+    frame = panel.annotation.layers.image
+    late = preview_of(panel.view.example(None, panel.settings.config().normalization))
+    panel.annotation.image.choose(other)
+    panel.take_event(late)
+    panel.look()
+    panel.preview.gradually.finish()
+    assert not seen_previews(viewer)
+    if chosen == "movie":
+        # Back on the frame, it is previewed again.
+        panel.annotation.image.choose(frame)
+        panel.take_event(preview_of(panel.view.example(None, panel.settings.config().normalization)))
+        panel.preview.gradually.finish()
+        assert LABELS in seen_previews(viewer)
+        panel.annotation.image.choose(movie)
+    finish(panel, qtbot)
+    qtbot.waitUntil(lambda: not panel.preview.gradually.isActive(), timeout=20000)
+    assert not [layer.name for layer in viewer.layers if layer.name.startswith(PREFIX)]
 
 
 def test_a_panel_that_is_opened_again_on_the_movie_can_go_on(viewer, panel, open_panel, movie, qtbot):

@@ -124,10 +124,10 @@ class LabelTraining:
         if front is not None:
             request.session.save_annotation(front.name, front.annotation, front.picture)
         images, faults = request.session.annotated_images(request.pictures)
+        if not images:
+            raise DataError(faults[0] if faults else "There is nothing in this session that can be learned from.")
         for fault in faults:
             yield Message(f"{fault} This round learns nothing from it.", "warning")
-        if not images:
-            raise DataError("There is nothing in this session that can be learned from.")
         examples = [self._example(image) for image in images]
 
         from embedseg_napari.core.model.model import load_model

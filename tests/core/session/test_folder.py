@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from session_steps import painted
@@ -13,6 +15,7 @@ from session_steps import painted
 from embedseg_napari.core.annotation.annotation import Annotation
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import Picture
+from embedseg_napari.core.session import folder as folder_module
 from embedseg_napari.core.session.folder import SessionFolder, list_sessions
 from embedseg_napari.core.session.session import AnnotationSession
 
@@ -114,6 +117,12 @@ def test_a_session_that_is_gone_while_it_is_open_is_not_begun_anew(session, imag
         with pytest.raises(DataError, match="was moved or deleted while it was open"):
             write()
     assert not session.folder.exists()
+    # What cannot be read is not taken for empty.
+    with pytest.raises(DataError, match="was moved or deleted while it was open"):
+        session.load_annotation("cells")
+    images, (fault,) = session.annotated_images({})
+    assert not images
+    assert "put it back" in fault
     if way == "moved":
         shutil.move(tmp_path / "aside", session.folder)
         session.save_annotation("cells", Annotation(painted(5)))
@@ -144,3 +153,37 @@ def test_a_folder_that_came_to_hold_something_is_taken(tmp_path):
         other.begin()
         assert session.is_taken
         assert not other.is_taken
+
+
+def test_whether_it_is_taken_is_known_while_a_thread_writes(session):
+    is_writing, may_end = threading.Event(), threading.Event()
+
+    def write():
+        with session._lock:
+            is_writing.set()
+            may_end.wait(20)
+
+    with ThreadPoolExecutor(2) as threads:
+        threads.submit(write)
+        assert is_writing.wait(20)
+        asked = threads.submit(lambda: session.is_taken)
+        try:
+            assert not asked.result(10)
+        finally:
+            may_end.set()
+
+
+def test_a_session_that_is_just_beginning_is_not_lost(tmp_path, monkeypatch):
+    session, write, seen = SessionFolder(tmp_path / "one"), folder_module.write_atomically, []
+
+    def look_and_write(path, content):
+        seen.append(session.is_lost)
+        write(path, content)
+
+    monkeypatch.setattr(folder_module, "write_atomically", look_and_write)
+    with session:
+        session.begin()
+        assert seen == [False]
+        assert session.is_begun
+        (tmp_path / "one" / "session.json").unlink()
+        assert session.is_lost

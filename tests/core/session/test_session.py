@@ -71,7 +71,7 @@ def model(tmp_path, untrained):
     return model, tmp_path / "model.embedseg"
 
 
-def test_round_keeps_model_numbers_and_annotations(session, model):
+def test_round_keeps_model_numbers_and_annotations(session, model, tmp_path):
     session.save_annotation("cells", Annotation(painted(3), accepted_ids=frozenset([3])))
     model, path = model
     row = Round(seconds=12.5, score=0.75, thresholds={"seed_threshold": 0.8})
@@ -90,6 +90,9 @@ def test_round_keeps_model_numbers_and_annotations(session, model):
         again.model_path(1).unlink()
         with pytest.raises(DataError, match="model of round 1 is gone"):
             again.model_path(1)
+        again.folder.rename(tmp_path / "aside")
+        with pytest.raises(DataError, match="was moved or deleted"):
+            again.restore_round(2)
 
 
 def test_round_whose_model_cannot_be_read_is_no_round(session, tmp_path):

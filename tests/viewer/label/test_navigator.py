@@ -165,3 +165,21 @@ def test_an_image_in_colour_comes_back_in_its_colours(viewer, label_panel, rng, 
     assert tuple(layer.axis_labels) == (("y", "x") if is_new else ("c", "y", "x"))
     np.testing.assert_array_equal(np.squeeze(panel.annotation.layers.labels.data), painted)
     assert panel.autosave.is_kept()
+
+
+def test_an_image_is_not_annotated_anew_while_the_session_is_away(viewer, panel, add_image, tmp_path):
+    annotate(panel, add_image("one"))
+    paint(panel, 2)
+    annotate(panel, add_image("two", shift=9))
+    paint(panel, 1)
+    assert panel.autosave.save_now()
+    for name in ("one annotation", "one"):
+        del viewer.layers[name]
+    folder = panel.autosave.session.folder
+    folder.rename(tmp_path / "aside")
+    choose_in_list(panel, "one")
+    assert was_said("was moved or deleted while it was open; put it back")
+    assert panel.annotation.layers.labels is None
+    (tmp_path / "aside").rename(folder)
+    choose_in_list(panel, "one")
+    assert panel.annotation.counts.n_objects == 2

@@ -63,7 +63,7 @@ class SessionFolder:
         path = session.folder / STATE
         if not path.is_file():
             raise DataError(f"{folder}: holds no session; there is no {STATE} in it.")
-        session._acquire()
+        session._unlock = session._acquire()
         try:
             remove_leftovers(session.folder)
             session._read_state()
@@ -107,25 +107,22 @@ class SessionFolder:
             if self._is_closed:
                 raise DataError(f"{self.folder}: this session was closed; open it again.")
             if self.is_begun:
-                if self.is_lost:
-                    raise DataError(
-                        f"{self.folder}: this session was moved or deleted while it was open; put it back, or begin a "
-                        "new session."
-                    )
+                self._require_there()
                 return
             try:
                 self._require_unused()
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise DataError(f"{self.folder}: cannot be created ({error.strerror or error}).") from error
-            self._acquire()
+            unlock = self._acquire()
             try:
                 # Another process may have been there between the look and the lock.
                 self._require_unused()
                 self._update()
             except (DataError, OSError):
-                self._give_up()
+                unlock()
                 raise
+            self._unlock = unlock
 
     @property
     def is_begun(self) -> bool:
@@ -140,6 +137,9 @@ class SessionFolder:
     @property
     def is_taken(self) -> bool:
         """Whether it cannot begin, because something else came into its folder."""
+        if self.is_begun:
+            # Whoever asks does not wait for a thread that writes.
+            return False
         # Where it is just about to begin, what is there is its own.
         with self._lock, suppress(OSError):
             if not self.is_begun:
@@ -189,6 +189,14 @@ class SessionFolder:
                 self._is_closing = False
             return is_waiting
 
+    def _require_there(self) -> None:
+        """Refuse to go on where its folder is gone: what is not found there would be taken for never written."""
+        if self.is_lost:
+            raise DataError(
+                f"{self.folder}: this session was moved or deleted while it was open; put it back, or begin a new "
+                "session."
+            )
+
     def _require_unused(self) -> None:
         """Refuse a folder that holds something else than what a beginning left that was killed."""
         if os.path.exists(self.folder / STATE):
@@ -202,14 +210,9 @@ class SessionFolder:
         ):
             raise DataError(f"{self.folder}: is not empty; choose a new folder for the session.")
 
-    def _give_up(self) -> None:
-        """Let go of a folder in which no session could begin."""
-        assert self._unlock is not None
-        self._unlock()
-        self._unlock = None
-
-    def _acquire(self) -> None:
-        self._unlock = weakref.finalize(self, release, self.folder, acquire(self.folder, "session"))
+    def _acquire(self) -> weakref.finalize[[Path, Holder], SessionFolder]:
+        """Lock the folder; what is returned unlocks it."""
+        return weakref.finalize(self, release, self.folder, acquire(self.folder, "session"))
 
     def _update(self, **changes: object) -> None:
         """Change the state on the disk, then here."""

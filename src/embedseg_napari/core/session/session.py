@@ -185,10 +185,11 @@ class AnnotationSession(SessionFolder):
         Raises
         ------
         DataError
-            If it is damaged, or there is no image of this name.
+            If it is damaged, the folder is gone, or there is no image of this name.
         """
         with self._lock:
             image = self.image(name)
+            self._require_there()
             found = read_annotation(self._annotation_path(image), image.spatial_shape)
             return replace(found, revision=self._revisions.setdefault(name, found.revision))
 
@@ -204,20 +205,18 @@ class AnnotationSession(SessionFolder):
         -------
         images : list of AnnotatedImage
         faults : list of str
-            Why the others, which cannot be read or whose annotation cannot, are left out.
+            Why the others, which cannot be read or whose annotation cannot, are left out; each said once.
         """
         found, faults = [], []
         for name in self.image_names:
             try:
                 annotation = self.load_annotation(name)
-                if annotation.is_empty:
-                    continue
-                picture = open_pictures.get(name) or self.load_image(name)
+                if not annotation.is_empty:
+                    picture = open_pictures.get(name) or self.load_image(name)
+                    found.append(AnnotatedImage(name, picture, annotation))
             except DataError as error:
                 faults.append(str(error))
-            else:
-                found.append(AnnotatedImage(name, picture, annotation))
-        return found, faults
+        return found, list(dict.fromkeys(faults))
 
     def add_round(self, round_: Round, model: Path, learned: Collection[AnnotatedImage]) -> Round:
         """Add a round with its model and the annotations it learned from; what was painted since stays the current one.
@@ -297,6 +296,7 @@ class AnnotationSession(SessionFolder):
                 path = self.folder / one.model_file
                 if path.is_file():
                     return path
+                self._require_there()
                 raise DataError(f"{path}: the model of round {number} is gone; train again.")
         raise DataError(f"There is no round {number} in this session.")
 

@@ -50,6 +50,8 @@ class Autosave(QObject):
 
     saved = Signal(object)
     """The `Annotation` that is on the disk now."""
+    failed = Signal()
+    """It was said why something cannot be written."""
     round_ended = Signal()
     """A training has written all that it had to write into the session, maybe one of a panel that was closed."""
 
@@ -249,7 +251,9 @@ class Autosave(QObject):
                 self.save_soon()
                 continue
             self.unsaved.pop(name, None)
-            self._told = ""
+            if self._told:
+                self._told = ""
+                self.saved.emit(image.annotation)
             if is_newest and image.annotation is self.layers.annotation():
                 self.saved_revision = image.annotation.revision
         return is_saved
@@ -295,6 +299,7 @@ class Autosave(QObject):
         if again or str(error) != self._told:
             report_error(error)
         self._told = str(error)
+        self.failed.emit()
 
     # Going on with an earlier session
 

@@ -119,7 +119,8 @@ class SessionBox(QWidget):
         layout.addLayout(buttons)
         self.sessions_menu.aboutToShow.connect(self.list_sessions)
         self.images.activated.connect(lambda row: self.image_wanted.emit(self.names[row]))
-        autosave.saved.connect(lambda _: self._note_saved())
+        autosave.saved.connect(self._note_saved)
+        autosave.failed.connect(self.refresh)
         self.refresh()
 
     def find(self) -> None:
@@ -132,7 +133,7 @@ class SessionBox(QWidget):
             self.found = next(iter(self.autosave.matching(is_name, shape)), None)
         self.refresh()
 
-    def _note_saved(self) -> None:
+    def _note_saved(self, _: object) -> None:
         session = self.autosave.session
         self._saved = None if session is None else session.folder, datetime.now()
         self.refresh()
@@ -146,7 +147,13 @@ class SessionBox(QWidget):
             self.found = None
         is_offered = self.found is not None and self.box.layers.labels is None
         self.again.setVisible(is_offered)
-        if is_offered and self.found is not None:
+        if session is not None and session.is_lost:
+            name = short(session.folder.name)
+            self.line.setText(
+                f"The folder of session {name} is gone, and nothing is saved: put it back, or press New session."
+            )
+            self.line.setToolTip(str(session.folder))
+        elif is_offered and self.found is not None:
             what = "A frame of this time-lapse" if self.box.is_movie else "This image"
             self.line.setText(f"{what} was annotated before: session {short(self.found.name)}, {_time_of(self.found)}.")
         elif session is not None and is_begun:

@@ -9,7 +9,7 @@ from napari.layers import Labels
 from embedseg_napari.core.config import TrainingConfig
 from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.training.start import usual_start
-from embedseg_napari.core.wording import count
+from embedseg_napari.core.wording import count, readable
 from embedseg_napari.viewer.layers import CHANNEL_OF, SEGMENTED, TIME_POINT
 from embedseg_napari.viewer.model_list import models, read_config
 from embedseg_napari.viewer.provenance import origin_of
@@ -55,12 +55,12 @@ def suggested_start(
     a new network.
     """
     latest = _latest_of(session)
-    if latest is not None and latest != unsure and not misfit(latest, layers):
+    if latest is not None and not same_model(latest, unsure, session) and not misfit(latest, layers):
         return latest, LATEST
     fitting = [known for known in models.all() if not misfit(known.path, layers)]
     segmented_with = [origin_of(layer) for layer in _results_of(layers)]
     for origin in reversed(segmented_with):
-        if origin is None or origin.model_path == unsure:
+        if origin is None or same_model(origin.model_path, unsure, session):
             continue
         if origin.model_path in (known.path for known in fitting):
             return origin.model_path, "this image was segmented with it"
@@ -83,6 +83,17 @@ def _latest_of(session: AnnotationSession | None) -> Path | None:
     except DataError:
         # Whoever goes on with the session is told that it is gone.
         return None
+
+
+def same_model(one: Path | None, other: Path | None, session: AnnotationSession | None) -> bool:
+    """Whether two files hold the same model: that of a session's latest round is in a file of the user's, too."""
+    if one == other or one is None or other is None or session is None or not session.rounds:
+        return one == other
+    latest = session.rounds[-1]
+    return {readable(str(one)), readable(str(other))} == {
+        readable(str(session.folder / latest.model_file)),
+        latest.saved_as,
+    }
 
 
 def _results_of(layers: AnnotationLayers) -> list[Labels]:

@@ -11,7 +11,6 @@ from embedseg_napari.core.errors import DataError, EmbedSegError
 from embedseg_napari.core.events import LabelsUpdated
 from embedseg_napari.jobs.label_round import LabelTraining, RoundRequest
 from embedseg_napari.jobs.training_recipe import of_round
-from embedseg_napari.viewer.camera import leave_no_gap
 from embedseg_napari.viewer.files.stores import StoreDrop
 from embedseg_napari.viewer.label.annotate_box import AnnotationBox
 from embedseg_napari.viewer.label.autosave import Autosave, retained
@@ -26,7 +25,7 @@ from embedseg_napari.viewer.label.next_image import KEY, NextImage
 from embedseg_napari.viewer.label.review_box import ReviewBox
 from embedseg_napari.viewer.label.session_box import SessionBox
 from embedseg_napari.viewer.label.single_channel import single_channel
-from embedseg_napari.viewer.label.start_model import LATEST, known_extent, misfit, suggested_start
+from embedseg_napari.viewer.label.start_model import LATEST, known_extent, misfit, same_model, suggested_start
 from embedseg_napari.viewer.label.store_box import StoreBox
 from embedseg_napari.viewer.large.annotated_part import PartReader
 from embedseg_napari.viewer.layers import ANNOTATION
@@ -82,7 +81,7 @@ class LabelWidget(TrainingPanel):
         self.settings.fits = lambda path: not misfit(path, layers)
         for row in (self.settings.preset, self.settings.fold):
             self.settings.layout().setRowVisible(row, False)
-        self.preview = LivePreview(napari_viewer, self.annotation.layers.raise_to_top)
+        self.preview = LivePreview(layers)
         self.view, self.keep = self.preview.view, self.preview.keep
         self.review = ReviewBox(self.annotation.layers, self.view)
         model = (self._fitting_start, self.settings.device.currentText)
@@ -147,7 +146,7 @@ class LabelWidget(TrainingPanel):
         self.unsure = unsure
         if layer is not None:
             self.annotation.image.choose(single_channel(self.viewer, layer, channel))
-        if unsure is not None and self.settings.start_from() == unsure:
+        if unsure is not None and same_model(self.settings.start_from(), unsure, self.autosave.session):
             self._suggest_start()
 
     @property
@@ -167,8 +166,8 @@ class LabelWidget(TrainingPanel):
                 self._suggest_start()
         self.navigator.arrive()
         self._bind_key()
-        if self.is_joined and layers.frame is not None and not self.autosave.is_other_kind():
-            self.view.watch(layers.image, layers.axes, truth=layers.labels)
+        if self.job is not None:
+            self.preview.follow(is_trained=self.is_joined and not self.autosave.is_other_kind())
         self.update_buttons()
 
     def _suggest_start(self) -> None:
@@ -273,15 +272,8 @@ class LabelWidget(TrainingPanel):
         except EmbedSegError as error:
             report_error(error)
             return
-        layers = self.annotation.layers
-        self.trained_on = layers.image
-        self.preview.gradually.finish()
-        self.view.watch(layers.image, layers.axes, truth=layers.labels)
-        self.view.begin(request.config.center)
-        if layers.image is not None:
-            # Whoever painted a corner has done so; what is previewed and found is looked at now.
-            leave_no_gap(self.viewer, layers.image)
-        self.keep.setEnabled(False)
+        self.trained_on = self.annotation.layers.image
+        self.preview.begin(request.config.center)
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
         self.progress.bar.show()
@@ -372,11 +364,12 @@ class LabelWidget(TrainingPanel):
         self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
         self.update_buttons()
-        if self.saved is None or self.saved.path is None:
+        model, layers = None if self.saved is None else self.saved.path, self.annotation.layers
+        if model is None or layers.labels is None or misfit(model, layers):
             self.preview.gradually.end()
-        elif not misfit(self.saved.path, self.annotation.layers) and not self.review.has_drafts:
+        elif not self.review.has_drafts:
             # What the review finds takes the place of the preview.
-            self.search.review_with(self.saved.path)
+            self.search.review_with(model)
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:
         """Boxes in which a layer is chosen."""

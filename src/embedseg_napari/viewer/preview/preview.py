@@ -67,7 +67,7 @@ class TrainingView:
 
     viewer: napari.viewer.Viewer
     source: Image | None = None
-    """Layer to preview; None takes a held-out image."""
+    """Layer to preview; None takes a held-out image, or nothing."""
     axes: str = ""
     """Axes of the source."""
     channel: OneChannel | None = None
@@ -79,6 +79,8 @@ class TrainingView:
     """What pixels are trained to point to."""
     is_on: bool = True
     """Whether previews are made."""
+    takes_held_out: bool = True
+    """Whether a held-out image is previewed where there is no layer to preview."""
     part: PreviewPart | None = None
     trained: Mapping[str, TrainedImage] = field(default_factory=dict)
     """Layers that are trained on, by the names of their images."""
@@ -212,6 +214,8 @@ class TrainingView:
             objects = part.objects(self.center) if self.embeddings.is_on else None
             self._keep_truth(part.token, objects)
             return part.example(self._brightness, normalization)
+        if not self.takes_held_out:
+            return None
         from embedseg_napari.core.data.example import Example
 
         shape, n = held_out.image.shape[1:], held_out.ndim
