@@ -37,6 +37,12 @@ def test_labels_that_name_their_axes_keep_them() -> None:
     assert picture_of(labels).axes == "ZYX"
 
 
+def test_planes_of_one_object_each_are_no_frames_of_an_image_of_their_shape() -> None:
+    masks = Labels(np.zeros((4, 8, 9), int), axis_labels=("n", "y", "x"))
+    name_as_its_image(masks, [Image(np.zeros((4, 8, 9)), axis_labels=("t", "y", "x"))])
+    assert masks.axis_labels == ("n", "y", "x")
+
+
 def test_the_image_under_labels_has_their_pixels_and_perhaps_channels() -> None:
     labels = Labels(np.zeros((4, 8, 9), int), axis_labels=("t", "y", "x"))
     frame, other = Image(np.zeros((8, 9))), Image(np.zeros((4, 8, 8)))

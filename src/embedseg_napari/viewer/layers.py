@@ -302,7 +302,7 @@ def one_each_axes(axis_labels: Any, name: str) -> str:
 
 
 def unknown_axis(layer: Image | Labels) -> int | None:
-    """The first axis of a stack of planes, if nothing says whether it is depth, time or channels.
+    """The first axis of a stack of planes, if nothing says what it counts: depth, time, channels, or single objects.
 
     Two planes of an image are hardly a volume or a movie: they are taken for channels, and the panels show that they
     guess.

@@ -23,6 +23,7 @@ from embedseg_napari.viewer.layers import (
     line_of,
     name_axes,
     named_axes,
+    object_axis,
     path_of,
     picture_of,
     taken_from,
@@ -137,7 +138,7 @@ def name_as_its_image(labels: Labels, layers: Iterable[Layer]) -> None:
     layers : iterable of Layer
         Among them the image, if it is there.
     """
-    if named_axes(labels.axis_labels, labels.ndim):
+    if named_axes(labels.axis_labels, labels.ndim) or object_axis(labels.axis_labels) is not None:
         return
     shape = tuple(array_of(labels).shape)
     for layer in layers:

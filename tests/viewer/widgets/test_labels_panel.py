@@ -157,3 +157,14 @@ def test_no_image_is_measured_where_a_person_chose_none(viewer, open_panel) -> N
     choose_by_hand(panel.image, None)
     viewer.add_image(np.zeros((8, 9)), name="cells")
     assert panel.image.layer() is None
+
+
+@pytest.mark.parametrize("axes", ["nyx", "tnyx"])
+@pytest.mark.parametrize("name", NAMES)
+def test_planes_of_one_object_each_are_asked_about_in_no_panel(viewer, open_panel, name, axes) -> None:
+    labels = viewer.add_labels(np.ones((2, 3, 8, 9)[-len(axes) :], int), name="worms", axis_labels=tuple(axes))
+    panel = open_panel(name)
+    panel.labels.choose(labels)
+    assert panel.question.isHidden()
+    assert panel.controls.run_button.isEnabled() == (axes == "nyx" and name != "EmbedSeg: Track")
+    assert ("one object each" in panel.controls.status.text()) != panel.controls.run_button.isEnabled()
