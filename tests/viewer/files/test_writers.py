@@ -67,7 +67,7 @@ def test_labels_lie_on_their_image_whatever_its_axes(layer_viewer, tmp_path, axe
 @pytest.mark.parametrize("axes", ["nyx", "nzyx"])
 @pytest.mark.parametrize("n", [3, 5])
 def test_planes_of_one_object_each_come_back_as_such(layer_viewer, tmp_path, axes, n, ending):
-    masks = np.zeros((n, 4, 20, 30)[: len(axes) - 2] + (20, 30), np.uint8)
+    masks = np.zeros((n, 20, 30) if axes == "nyx" else (n, 4, 20, 30), np.uint8)
     for plane in range(n):
         masks[plane, ..., 3:9, 2 * plane : 2 * plane + 5] = 1
     names, n_space = tuple(axes), len(axes) - 1
