@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from embedseg_napari.viewer.layers import ANNOTATION, CHANNEL_OF, PART_OF, SEGMENTED, TIME_POINT, picture_of
+from embedseg_napari.viewer.layers import (
+    ANNOTATION,
+    AT_FRAME,
+    CHANNEL_OF,
+    PART_OF,
+    SEGMENTED,
+    TIME_POINT,
+    picture_of,
+)
 from embedseg_napari.viewer.neighbours import image_under, lie_apart, name_as_its_image
 
 
@@ -29,6 +37,12 @@ def test_labels_that_name_their_axes_keep_them() -> None:
     assert picture_of(labels).axes == "ZYX"
 
 
+def test_planes_of_one_object_each_are_no_frames_of_an_image_of_their_shape() -> None:
+    masks = Labels(np.zeros((4, 8, 9), int), axis_labels=("n", "y", "x"))
+    name_as_its_image(masks, [Image(np.zeros((4, 8, 9)), axis_labels=("t", "y", "x"))])
+    assert masks.axis_labels == ("n", "y", "x")
+
+
 def test_the_image_under_labels_has_their_pixels_and_perhaps_channels() -> None:
     labels = Labels(np.zeros((4, 8, 9), int), axis_labels=("t", "y", "x"))
     frame, other = Image(np.zeros((8, 9))), Image(np.zeros((4, 8, 8)))
@@ -38,6 +52,57 @@ def test_the_image_under_labels_has_their_pixels_and_perhaps_channels() -> None:
     assert image_under(labels, [too_many, frame, other]) is None
     assert image_under(labels, [frame, other, movie, colours]) is movie
     assert image_under(labels, [frame, colours, movie]) is colours
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "of"),
+    [
+        ("nyx", (5, 8, 9), {"yx", "cyx", "rgb", None}),
+        ("nyx", (4, 8, 9), {"yx", "cyx", "rgb", None}),
+        ("nzyx", (5, 4, 8, 9), {"zyx"}),
+        ("tnyx", (4, 5, 8, 9), {"tyx"}),
+        ("nyx", (5, 9, 8), set()),
+        ("nxy", (5, 9, 8), set()),
+    ],
+)
+def test_planes_of_one_object_each_lie_on_the_one_image_of_each(axes, shape, of) -> None:
+    images = {
+        "yx": Image(np.zeros((8, 9)), axis_labels="yx"),
+        "cyx": Image(np.zeros((3, 8, 9)), axis_labels="cyx"),
+        "zyx": Image(np.zeros((4, 8, 9)), axis_labels="zyx"),
+        "tyx": Image(np.zeros((4, 8, 9)), axis_labels="tyx"),
+        "rgb": Image(np.zeros((8, 9, 3), np.uint8), rgb=True),
+        None: Image(np.zeros((8, 9))),
+    }
+    masks = Labels(np.ones(shape, int), axis_labels=axes)
+    assert {name for name, image in images.items() if image_under(masks, [image])} == of
+
+
+def test_of_images_of_one_size_planes_of_one_object_each_are_of_the_one_they_are_named_after() -> None:
+    images = [Image(np.zeros((8, 9)), name=name) for name in ("worms1", "worms2", "worms3")]
+    masks = Labels(np.ones((5, 8, 9), int), axis_labels="nyx", name="worms2 masks")
+    assert image_under(masks, images).name == "worms2"
+
+
+def test_labels_of_a_part_lie_on_the_image_that_they_were_found_in() -> None:
+    image, other = Image(np.zeros((8, 9)), name="image"), Image(np.zeros((8, 9)), name="part")
+    found = {SEGMENTED: str(image.unique_id)}
+    assert image_under(Labels(np.ones((4, 5), int), name="part", translate=(4, 3), metadata=found), [other, image])
+    for place in ({"metadata": found, "translate": (5, 3)}, {"translate": (4, 3)}):
+        assert image_under(Labels(np.ones((4, 5), int), name="part", **place), [other, image]) is None
+
+
+def test_labels_of_a_frame_that_was_tried_out_lie_on_its_movie() -> None:
+    movie = Image(np.zeros((3, 8, 9)), axis_labels="tyx")
+    found = {SEGMENTED: str(movie.unique_id)}
+    one, other = (Labels(np.ones((8, 9), int), metadata={**found, AT_FRAME: at}) for at in (0, 2))
+    assert image_under(one, [movie]) is image_under(other, [movie]) is movie
+    assert image_under(Labels(np.ones((8, 9), int), metadata=found), [movie]) is None
+    # They are of other frames.
+    assert lie_apart(one, other, [movie])
+    frame, true = labels_of(TIME_POINT, f"{movie.unique_id} 2")
+    assert not lie_apart(true, other, [movie, frame])
+    assert lie_apart(true, one, [movie, frame])
 
 
 def test_the_image_that_labels_were_found_in_comes_before_others_of_its_size() -> None:

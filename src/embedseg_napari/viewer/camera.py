@@ -14,7 +14,7 @@ from embedseg_napari.viewer.layers import array_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari.layers import Layer
+    from napari.layers import Layer, Shapes
     from napari.viewer import Viewer
     from numpy.typing import ArrayLike
 
@@ -92,6 +92,26 @@ def to_pixel(viewer: Viewer, layer: Layer, point: ArrayLike) -> np.ndarray:
     """The pixel of a layer at a point of the viewer; axes that the point lacks are in front, and count as 0."""
     full = np.concatenate([np.zeros(layer.ndim), np.asarray(point)])[-layer.ndim :]
     return np.asarray(layer.world_to_data(full / _world_units(viewer, layer)), float)
+
+
+def outline_on(viewer: Viewer, shapes: Shapes, number: int, layer: Layer) -> np.ndarray:
+    """The corners of a shape in the pixels of another layer, a row each; where it has no place, at what is in sight."""
+    places = []
+    for vertex in shapes.data[number]:
+        world, full = to_world(viewer, shapes, vertex), np.array(viewer.dims.point, float)
+        full[len(full) - len(world) :] = world
+        places.append(to_pixel(viewer, layer, full))
+    return np.array(places)
+
+
+def frames_drawn_on(viewer: Viewer, shapes: Shapes, number: int, layer: Layer, letters: str) -> tuple[int, int] | None:
+    """The first frame that a shape is drawn on, and one past the last; None where it, or the layer, knows no time."""
+    time = letters.find("T")
+    if time < 0 or shapes.ndim < len(letters) - time:
+        return None
+    at = outline_on(viewer, shapes, number, layer)[:, time]
+    first, last = np.clip(np.round([at.min(), at.max()]), 0, array_of(layer).shape[time] - 1)
+    return int(first), int(last) + 1
 
 
 def value_at(viewer: Viewer, layer: Layer, point: ArrayLike, direction: ArrayLike | None, displayed: Any) -> Any:

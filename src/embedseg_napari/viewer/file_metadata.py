@@ -23,13 +23,14 @@ from embedseg_napari.core.files.formats import PICTURES
 from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.files.ngff import read_ngff
 from embedseg_napari.core.files.picture import TIFF
-from embedseg_napari.viewer.layers import CHANNEL_NAMES, FRAME_INTERVAL, array_of, named_axes
+from embedseg_napari.core.files.plane_stack import is_plane_file
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, FRAME_INTERVAL, ONE_EACH, array_of, named_axes, path_of
 from embedseg_napari.viewer.unopened import unopened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari.layers import Layer
+    from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.core.files.metadata import Steps
@@ -162,6 +163,8 @@ def complete(layer: Layer) -> bool:
         return False
     if header.axes and _has_plain_labels(layer):
         layer.axis_labels = axis_labels(letters)
+        if isinstance(layer, Labels):
+            name_planes(layer)
     if header.channel_names and CHANNEL_NAMES not in layer.metadata:
         layer.metadata = {**layer.metadata, CHANNEL_NAMES: list(header.channel_names)}
     if header.interval is not None and FRAME_INTERVAL not in layer.metadata:
@@ -171,6 +174,13 @@ def complete(layer: Layer) -> bool:
     spacing = header.spacing[-len(spatial_axes(axes)) :]
     set_pixel_size(layer, axis_scale(letters, spacing), axis_units(letters, header.unit))
     return True
+
+
+def name_planes(labels: Labels) -> None:
+    """Call the channels of labels what they are where their file says that it holds planes of one object each."""
+    path, names = path_of(labels), [str(name) for name in labels.axis_labels]
+    if "c" in names and is_plane_file(path):
+        labels.axis_labels = [ONE_EACH.lower() if name == "c" else name for name in names]
 
 
 def _leave_out_alpha(layer: Layer) -> None:

@@ -21,6 +21,7 @@ from embedseg_napari.viewer.layers import (
     first_along,
     lazily,
     named_axes,
+    object_axis,
     picture_of,
     pixel_size,
     stacked,
@@ -90,7 +91,10 @@ def pair_from_layers(
 
 def labelled_picture(image: Image, labels: Labels | None, stack: str | None = None) -> Picture:
     """The picture of an image with its labels, whose number of axes tells space from channels."""
-    ndim, shape = None if labels is None else len(array_of(labels).shape), array_of(image).shape
+    shape, ndim = array_of(image).shape, None
+    if labels is not None:
+        # Planes of one object each are no axis of their image.
+        ndim = len(array_of(labels).shape) - (object_axis(labels.axis_labels) is not None)
     # Beside the labels of a single volume, a few of them are its channels.
     n_channels = shape[0] if ndim == len(shape) - 1 and shape[0] <= 4 else 1
     picture = picture_of(image, ndim if ndim in (2, 3) and ndim <= len(shape) else None, n_channels, stack)
@@ -108,10 +112,12 @@ def labelled_part(image: Image, labels: Labels, stack: str | None = None) -> Pic
         return picture
     if "T" in picture.axes and "T" not in part:
         at = picture.axes.index("T")
-        if picture.array.shape[at] != 1:
+        frame = labels.metadata.get(AT_FRAME, 0)
+        if frame >= picture.array.shape[at] or (picture.array.shape[at] != 1 and AT_FRAME not in labels.metadata):
             # Which of its frames it is, is not known.
             return picture
-        picture = replace(picture, array=first_along(picture.array, at), axes=picture.axes.replace("T", ""))
+        array = lazily(picture.array)[(slice(None),) * at + (frame,)]
+        picture = replace(picture, array=array, axes=picture.axes.replace("T", ""))
     cut = tuple(part.get(letter, slice(None)) for letter in picture.axes)
     return replace(picture, array=lazily(picture.array)[cut])
 
@@ -176,10 +182,21 @@ def _part(image: Image, labels: Labels, axes: str) -> dict[str, slice] | None:
 
 
 def shares_pixels(image: Image, labels: Labels) -> bool:
-    """Whether an image, or its part in which labels were found, has a pixel for each of theirs."""
+    """Whether an image, or its part in which labels were found, has a pixel for each of theirs, or of their planes.
+
+    Raises
+    ------
+    DataError
+        If the axes of the two do not fit together.
+    """
     picture = labelled_part(image, labels)
-    sizes = [n for n, letter in zip(picture.array.shape, picture.axes, strict=True) if letter != "C"]
-    return list(turned_labels(labels, result_axes(picture.axes), image.name).shape) == sizes
+    sizes = {letter: n for letter, n in zip(picture.axes, picture.array.shape, strict=True) if letter != "C"}
+    planes = object_axis(labels.axis_labels)
+    if planes is None:
+        return tuple(turned_labels(labels, result_axes(picture.axes), image.name).shape) == tuple(sizes.values())
+    names, shape = list(labels.axis_labels), list(array_of(labels).shape)
+    del names[planes], shape[planes]
+    return named_axes(names, len(names)) == "".join(sizes) and shape == list(sizes.values())
 
 
 def named_like(picture: Picture, layer: Layer, labels: Labels, stack: str | None = None) -> Picture:

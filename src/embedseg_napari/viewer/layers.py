@@ -269,6 +269,12 @@ def named_axes(labels: Any, ndim: int) -> str:
     return letters if is_named else ""
 
 
+def object_axis(axis_labels: Any) -> int | None:
+    """Which axis of labels counts planes of one object each, by the names of all; None where there is no such axis."""
+    words = [str(word).strip().upper() for word in axis_labels or ()]
+    return words.index(ONE_EACH) if ONE_EACH in words else None
+
+
 def one_each_axes(axis_labels: Any, name: str) -> str:
     """The axes of each plane of labels whose planes hold one object each; empty for all others.
 
@@ -284,10 +290,10 @@ def one_each_axes(axis_labels: Any, name: str) -> str:
     DataError
         If there are such planes in each frame.
     """
-    words = [str(word).strip().upper() for word in axis_labels or ()]
-    if ONE_EACH not in words:
+    at, labels = object_axis(axis_labels), tuple(axis_labels or ())
+    if at is None:
         return ""
-    axes = named_axes(words[1:], len(words) - 1) if words[0] == ONE_EACH else ""
+    axes = named_axes(labels[1:], len(labels) - 1) if at == 0 else ""
     if axes not in ("YX", "ZYX"):
         raise DataError(
             f"{name} has planes of one object each in every frame; open the masks of one frame by themselves."
@@ -296,13 +302,13 @@ def one_each_axes(axis_labels: Any, name: str) -> str:
 
 
 def unknown_axis(layer: Image | Labels) -> int | None:
-    """The first axis of a stack of planes, if nothing says whether it is depth, time or channels.
+    """The first axis of a stack of planes, if nothing says what it counts: depth, time, channels, or single objects.
 
     Two planes of an image are hardly a volume or a movie: they are taken for channels, and the panels show that they
     guess.
     """
     n_axes = len(array_of(layer).shape) - bool(getattr(layer, "rgb", False))
-    if n_axes != 3:
+    if n_axes != 3 or object_axis(layer.axis_labels) is not None:
         return None
     picture = picture_of(layer, 2)
     least = 3 if hasattr(layer, "rgb") else 2

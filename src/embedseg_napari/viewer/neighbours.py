@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image
 
-from embedseg_napari.core.axes import result_axes, spatial_axes
+from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import EmbedSegError
-from embedseg_napari.viewer.labelled_images import labelled_picture, turned_labels
+from embedseg_napari.viewer.labelled_images import shares_pixels
 from embedseg_napari.viewer.layers import (
+    AT_FRAME,
     PART_OF,
+    SEGMENTED,
     TIME_POINT,
     array_of,
     is_users,
     line_of,
     name_axes,
     named_axes,
+    object_axis,
     path_of,
     picture_of,
     taken_from,
@@ -34,8 +37,9 @@ if TYPE_CHECKING:
 
 
 def image_under(labels: Labels, images: Iterable[Image]) -> Image | None:
-    """The image that labels lie on, pixel for pixel; None if there is none.
+    """The image that labels, or their planes of one object each, lie on, pixel for pixel; None if there is none.
 
+    Of the image that they were found in, it may be a part.
     Of several it is the one that the labels are known to be of; else the one in their place whose name begins most
     like theirs, by whole words; else the first.
     """
@@ -48,16 +52,12 @@ def image_under(labels: Labels, images: Iterable[Image]) -> Image | None:
 
 
 def _fits(labels: Labels, image: Image) -> bool:
-    """Whether labels have a value for each pixel of an image."""
+    """Whether labels have a value for each pixel of an image, or of its part in which they were found."""
     try:
-        picture = labelled_picture(image, labels)
-        axes = result_axes(picture.axes)
-        array = turned_labels(labels, axes, image.name)
+        return shares_pixels(image, labels)
     except EmbedSegError:
-        # It is of another size or kind.
+        # It is of another kind.
         return False
-    sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
-    return tuple(array.shape) == tuple(sizes[letter] for letter in axes)
 
 
 def _likeness(labels: Labels, image: Image) -> tuple[int, bool]:
@@ -110,6 +110,8 @@ def _frames(labels: Labels | Image, layers: Iterable[Layer]) -> dict[str, int]:
         if TIME_POINT in layer.metadata:
             movie, number = layer.metadata[TIME_POINT].split(" ")
             found[movie] = int(number)
+        if AT_FRAME in layer.metadata and SEGMENTED in layer.metadata:
+            found[layer.metadata[SEGMENTED]] = int(layer.metadata[AT_FRAME])
         part = layer.metadata.get(PART_OF, {})
         start = part.get("start", ())
         if start and len(start) > len(spatial_axes(picture_of(layer).axes)):
@@ -136,7 +138,7 @@ def name_as_its_image(labels: Labels, layers: Iterable[Layer]) -> None:
     layers : iterable of Layer
         Among them the image, if it is there.
     """
-    if named_axes(labels.axis_labels, labels.ndim):
+    if named_axes(labels.axis_labels, labels.ndim) or object_axis(labels.axis_labels) is not None:
         return
     shape = tuple(array_of(labels).shape)
     for layer in layers:

@@ -202,6 +202,38 @@ def test_a_mask_without_axes_is_read_as_the_movie_it_lies_on(panel, viewer, qtbo
     assert "in 3 frames" in panel.controls.status.text()
 
 
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_planes_of_one_object_each_are_judged_one_by_one_and_stay_what_they_are(
+    panel, viewer, open_panel, qtbot, press, is_asked
+):
+    masks = np.zeros((4, 40, 50), np.uint8)
+    for plane in range(4):
+        masks[plane, 5 : 25 + plane, 8 * plane : 8 * plane + 6] = 1
+    viewer.add_image(np.zeros((40, 50)), name="worms")
+    labels = viewer.add_labels(masks, name="worms masks")
+    if is_asked:
+        assert "4 planes of worms masks" in panel.question.sentence.text()
+        panel.question.buttons["N"].click()
+    else:
+        labels.axis_labels = ("n", "y", "x")
+    assert panel.question.isHidden()
+    draw(panel, qtbot)
+    assert "3 objects and 0 areas drawn from 4 objects in 4 planes" in panel.controls.status.text()
+    assert "one object alone" in panel.controls.status.text()
+    for step in panel.judgement.steps:
+        assert viewer.dims.current_step[0] == step.frame
+        assert panel.judge.marks.shown["estimate: object"].data.sum() == masks[step.frame].sum()
+        press("R")
+    assert "Precision: 1.00" in panel.result.text()
+    assert "Recall" not in panel.result.text()
+    measure = open_panel("EmbedSeg: Measure")
+    assert measure.question.isHidden()
+    assert tuple(labels.axis_labels) == ("n", "y", "x")
+    measure.start()
+    qtbot.waitUntil(lambda: measure.controls.current is None, timeout=20_000)
+    assert measure.table["label"].tolist() == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_labels_of_no_object_or_one(panel, viewer, qtbot, press, n):
     labels = np.zeros((40, 50), int)

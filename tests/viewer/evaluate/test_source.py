@@ -117,3 +117,15 @@ def test_labels_of_axes_that_nobody_can_read_are_told_in_a_sentence(viewer, open
         viewer.add_labels(np.zeros((1, 1, 3, 9, 9), int), name=name)
     panel = open_panel("EmbedSeg: Evaluate")
     assert "axes" in panel.source.fault()
+
+
+@pytest.mark.parametrize("of", [1, 2])
+def test_truth_of_one_object_a_plane_is_compared_with_what_was_found_in_its_image(viewer, open_panel, of) -> None:
+    for number in (1, 2):
+        image = viewer.add_image(np.zeros((8, 9)), name=f"worms{number}")
+        viewer.add_labels(np.ones((3, 8, 9), int), name=f"worms{number} masks", axis_labels=("n", "y", "x"))
+        if number == of:
+            marks = {RESULT: FOUND, SEGMENTED: str(image.unique_id)}
+            found = viewer.add_labels(np.ones((8, 9), int), name=f"worms{number} labels", metadata=marks)
+    source = open_panel("EmbedSeg: Evaluate").source
+    assert (source.truth.layer().name, source.predicted.layer()) == (f"worms{of} masks", found)

@@ -11,7 +11,11 @@ import tifffile
 
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.evaluation.folders import FilePair
+from embedseg_napari.core.evaluation.label_pair import read_pair
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.runs import drain, never
+from embedseg_napari.jobs.exchange import ExportJob, export_file
 from embedseg_napari.viewer.file_metadata import watch_layers
 from embedseg_napari.viewer.files.writers import file_names, write_labels_layer, write_layers
 
@@ -57,6 +61,35 @@ def test_labels_lie_on_their_image_whatever_its_axes(layer_viewer, tmp_path, axe
         sizes = dict(zip(spatial_axes(picture.axes), picture.spacing, strict=True))
         for letter, size in zip(picture.axes, scale, strict=True):
             assert letter == "T" or sizes[letter] == pytest.approx(size)
+
+
+@pytest.mark.parametrize("ending", ["tif", "ome.tif"])
+@pytest.mark.parametrize("axes", ["nyx", "nzyx"])
+@pytest.mark.parametrize("n", [3, 5])
+def test_planes_of_one_object_each_come_back_as_such(layer_viewer, tmp_path, axes, n, ending):
+    masks = np.zeros((n, 20, 30) if axes == "nyx" else (n, 4, 20, 30), np.uint8)
+    for plane in range(n):
+        masks[plane, ..., 3:9, 2 * plane : 2 * plane + 5] = 1
+    names, n_space = tuple(axes), len(axes) - 1
+    place = {"scale": (1, *(0.5,) * n_space), "units": ("pixel", *UM * n_space)}
+    layer = layer_viewer.add_labels(masks, axis_labels=names, **place)
+    path = tmp_path / f"worms.{ending}"
+    layer.save(str(path), plugin="embedseg-napari")
+    watch_layers(layer_viewer)
+    (again,) = layer_viewer.open(str(path), plugin="napari", layer_type="labels")
+    np.testing.assert_array_equal(again.data, masks)
+    assert tuple(again.axis_labels) == names
+    np.testing.assert_allclose(again.scale, layer.scale)
+    # Commands know it, too.
+    assert drain(export_file(ExportJob(path, "coco", tmp_path / "a.json"), never)) == n
+    (pair,), _ = read_pair(FilePair("worms", path, path))
+    assert pair.are_planes
+
+
+def test_planes_of_one_object_each_in_frames_are_no_volumes(layer_viewer, tmp_path):
+    layer = layer_viewer.add_labels(np.ones((2, 3, 8, 9), int), axis_labels=("t", "n", "y", "x"))
+    layer.save(str(tmp_path / "worms.tif"), plugin="embedseg-napari")
+    assert read_image(tmp_path / "worms.tif").axes == "TCYX"
 
 
 def test_labels_without_metadata_get_none(tmp_path):

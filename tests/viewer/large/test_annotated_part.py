@@ -95,6 +95,19 @@ def test_a_rectangle_that_is_selected_is_copied_and_labels_are_made(viewer, pane
     np.testing.assert_array_equal(labels_in(path, "annotated", 1), made[::2, ::2])
 
 
+@pytest.mark.parametrize("knows_time", [True, False])
+def test_a_rectangle_on_a_frame_of_a_movie_is_of_that_frame(viewer, panel, tmp_path, qtbot, knows_time):
+    _, image = open_cells(viewer, tmp_path, np.stack([IMAGE, IMAGE // 2, IMAGE]), "tyx")
+    corners = [(1, 300, 400), (1, 300, 500), (1, 420, 500), (1, 420, 400)]
+    corners = [image.data_to_world(one)[0 if knows_time else 1 :] for one in corners]
+    panel.annotation.image.choose(image)
+    viewer.layers.selection.active = viewer.add_shapes([corners], shape_type="rectangle")
+    viewer.dims.set_point(0, image.data_to_world((2, 0, 0))[0])
+    part = annotate(panel, qtbot).image
+    assert part.name == f"cells t{1 if knows_time else 2} y300 x400"
+    np.testing.assert_array_equal(part.data, (IMAGE // 2 if knows_time else IMAGE)[300:421, 400:501])
+
+
 def test_lines_beside_rectangles_do_not_count(viewer, panel, tmp_path, qtbot):
     _, image = open_cells(viewer, tmp_path)
 

@@ -159,9 +159,12 @@ def test_a_level_that_is_not_shown_counts_no_more_and_the_part_is_measured(viewe
 
 @pytest.mark.usefixtures("whole_window")
 @pytest.mark.parametrize("level", [0, 2])
-def test_a_part_of_other_pixels_than_its_image_is_measured_without_brightness(viewer, panel, tmp_path, qtbot, level):
+def test_brightness_of_a_part_of_other_pixels_is_left_out_and_that_of_a_frame_is_there(
+    viewer, panel, tmp_path, qtbot, level
+):
     pytest.importorskip("pyqtgraph")
-    _, image = open_cells(viewer, tmp_path, IMAGE if level else np.stack([IMAGE, IMAGE]), "yx" if level else "tyx")
+    _, image = open_cells(viewer, tmp_path, IMAGE if level else np.stack([IMAGE * 0, IMAGE]), "yx" if level else "tyx")
+    viewer.dims.set_point(0, 0 if level else image.data_to_world((1, 0, 0))[0])
     look_at(viewer, (150, 175), 6)
     measure = panel.open_beside("EmbedSeg: Measure")
     measure.image.choose(image)
@@ -172,13 +175,18 @@ def test_a_part_of_other_pixels_than_its_image_is_measured_without_brightness(vi
     qtbot.waitUntil(lambda: measure.controls.current is None, timeout=20_000)
     assert measure.table is not None, measure.controls.status.text()
     assert "area_um2" in measure.table
-    assert not any(name.startswith("intensity") for name in measure.table)
     # Of a level, pixels are its own; of a frame that is tried out, they are those of the movie.
     labels = measure.measured
-    start = 0 if level else round(float(image.world_to_data((0, *labels.data_to_world((0, 0))))[-2]))
-    assert start > 0 or level
-    assert measure.table["bbox_min_y_px"].min() == start + np.nonzero(labels.data)[-2].min()
-    assert "no brightness is measured" in notification_manager.records[-1].message
+    start = [0, 0] if level else np.round(image.world_to_data((0, *labels.data_to_world((0, 0)))))[-2:].astype(int)
+    assert start[0] > 0 or level
+    assert measure.table["bbox_min_y_px"].min() == start[0] + np.nonzero(labels.data)[-2].min()
+    if level:
+        assert not any(name.startswith("intensity") for name in measure.table)
+        assert "no brightness is measured" in notification_manager.records[-1].message
+        return
+    there = IMAGE[tuple(slice(a, a + side) for a, side in zip(start, labels.data.shape, strict=True))]
+    wanted = [there[labels.data == label].mean() for label in measure.table["label"]]
+    np.testing.assert_allclose(measure.table["intensity_mean_0"], wanted, rtol=1e-5)
 
 
 @pytest.mark.usefixtures("whole_window")

@@ -254,3 +254,22 @@ def test_planes_of_one_object_each_in_frames_are_refused(viewer, open_panel):
     panel.labels.choose(viewer.layers["stack"])
     assert "in every frame" in panel.controls.status.text()
     assert not panel.files.export.isEnabled()
+
+
+@pytest.mark.parametrize("kind", ["labels", "image"])
+def test_planes_of_one_object_each_that_were_saved_are_measured_as_one_image(planes, viewer, qtbot, tmp_path, kind):
+    layer = viewer.layers["worms masks"]
+    layer.data = (np.asarray(layer.data) > 0).astype(np.uint8)
+    path = tmp_path / "saved.tif"
+    layer.save(str(path), plugin="embedseg-napari")
+    (again,) = viewer.open(str(path), plugin="napari", layer_type=kind)
+    if kind == "image":
+        hint = planes.open_beside("EmbedSeg: Segment").image.hint
+        planes.open_beside("EmbedSeg: Segment").image.choose(again)
+        hint.button.click()
+        again = viewer.layers["saved"]
+    planes.labels.choose(again)
+    assert planes.question.isHidden()
+    measure(planes, qtbot)
+    assert planes.table["label"].tolist() == [1, 2, 3]
+    assert planes.table["num_pixels"].tolist() == [120, 80, 15]

@@ -123,6 +123,33 @@ def test_a_chosen_image_gives_no_way_to_one_that_is_named_as_the_labels(viewer, 
     assert [box.layer().name for box in boxes] == ["more", "more"]
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+@pytest.mark.parametrize("is_part", [False, True])
+def test_the_image_of_a_part_or_of_planes_stays_when_another_comes(viewer, open_panel, is_part, by_hand) -> None:
+    viewer.add_image(np.zeros((40, 40)), name="other")
+    image = viewer.add_image(np.zeros((40, 40)), name="image")
+    if is_part:
+        labels = viewer.add_labels(np.ones((20, 20), int), metadata={SEGMENTED: str(image.unique_id), RESULT: FOUND})
+    else:
+        labels = viewer.add_labels(np.ones((3, 40, 40), int), name="image masks", axis_labels=("n", "y", "x"))
+    panel = open_panel("EmbedSeg: Measure")
+    assert panel.image.layer() == image
+    if by_hand:
+        choose_by_hand(panel.image, image)
+    viewer.add_image(np.zeros((40, 40)), name="third")
+    labels.axis_labels = labels.axis_labels
+    assert panel.image.layer() == image
+
+
+def test_an_image_that_was_chosen_for_labels_on_none_stays_when_another_comes(viewer, open_panel) -> None:
+    image = viewer.add_image(np.zeros((40, 40)), name="image")
+    viewer.add_labels(np.ones((20, 20), int))
+    panel = open_panel("EmbedSeg: Measure")
+    panel.image.choose(image)
+    viewer.add_image(np.zeros((40, 40)), name="other")
+    assert panel.image.layer() == image
+
+
 def test_no_image_is_measured_where_a_person_chose_none(viewer, open_panel) -> None:
     viewer.add_image(np.zeros((8, 9)), name="first")
     viewer.add_labels(np.ones((8, 9), int), name="cells truth")
@@ -130,3 +157,14 @@ def test_no_image_is_measured_where_a_person_chose_none(viewer, open_panel) -> N
     choose_by_hand(panel.image, None)
     viewer.add_image(np.zeros((8, 9)), name="cells")
     assert panel.image.layer() is None
+
+
+@pytest.mark.parametrize("axes", ["nyx", "tnyx"])
+@pytest.mark.parametrize("name", NAMES)
+def test_planes_of_one_object_each_are_asked_about_in_no_panel(viewer, open_panel, name, axes) -> None:
+    labels = viewer.add_labels(np.ones((2, 3, 8, 9)[-len(axes) :], int), name="worms", axis_labels=tuple(axes))
+    panel = open_panel(name)
+    panel.labels.choose(labels)
+    assert panel.question.isHidden()
+    assert panel.controls.run_button.isEnabled() == (axes == "nyx" and name != "EmbedSeg: Track")
+    assert ("one object each" in panel.controls.status.text()) != panel.controls.run_button.isEnabled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from embedseg_napari.core.measure.table_files import ENDINGS
 from embedseg_napari.core.wording import count, shape_words
 from embedseg_napari.viewer.estimate.judge_box import JudgeBox
 from embedseg_napari.viewer.labelled_images import labels_picture
-from embedseg_napari.viewer.layers import file_of, is_users, picture_of
+from embedseg_napari.viewer.layers import file_of, is_users, object_axis, one_each_axes, picture_of
 from embedseg_napari.viewer.neighbours import name_as_its_image
 from embedseg_napari.viewer.stage import meet
 from embedseg_napari.viewer.widgets.boxes import Sentence, WholeNumberBox, add_row, button
@@ -116,7 +117,9 @@ class EstimateWidget(LabelsPanel):
         layer, seed = self.labels.layer(), self.seed.value()
         if layer is None or not self._may_replace():
             return
-        n_objects, n_areas = self.n_objects.value(), self.n_areas.value()
+        # On a plane of one object all others would seem to be missed.
+        n_areas = self.n_areas.value() if object_axis(layer.axis_labels) is None else 0
+        n_objects = self.n_objects.value()
 
         def draw(found: Found) -> Judgement:
             return Judgement(found.draw(n_objects, n_areas, None if seed < 0 else seed), layer.name)
@@ -167,6 +170,10 @@ class EstimateWidget(LabelsPanel):
         name_as_its_image(layer, self.viewer.layers)
         try:
             axes, picture = picture_of(layer).axes, labels_picture(layer)
+            if planes := one_each_axes(layer.axis_labels, layer.name):
+                # Each plane is judged by itself, as a frame is.
+                axes = f"T{planes}"
+                picture = replace(picture, axes=axes)
         except EmbedSegError as error:
             self.controls.fail(error)
             return
@@ -185,9 +192,12 @@ class EstimateWidget(LabelsPanel):
 
     def _words(self, judgement: Judgement) -> str:
         sample = judgement.sample
-        frames = f" in {sample.shape[0]} frames" if "T" in sample.axes else ""
+        has_one_each = self.judged is not None and object_axis(self.judged.axis_labels) is not None
+        frames = f" in {sample.shape[0]} {'planes' if has_one_each else 'frames'}" if "T" in sample.axes else ""
         drawn = f"{count(len(sample.objects), 'object')} and {count(len(sample.areas), 'area')}"
         words = f"{drawn} drawn from {count(sample.n_found, 'object')}{frames}, seed {sample.seed}."
+        if has_one_each and self.n_areas.value():
+            words += " What is missed is not asked about: a plane shows one object alone."
         images = (one for one in self.viewer.layers if isinstance(one, Image) and is_users(one) and one.visible)
         if self.judged is not None and not any(meet(one, self.judged) for one in images):
             words += " Show the image of these labels: without it nothing can be judged."

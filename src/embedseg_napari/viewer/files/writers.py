@@ -15,11 +15,12 @@ from embedseg_napari.core.axes import guess_axes
 from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError
 from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.files.names import portable_name
+from embedseg_napari.core.files.plane_stack import marked
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.viewer.annotation_pixels import objects_alone
 from embedseg_napari.viewer.files.live import full_array
-from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, named_axes, pixel_size
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, frame_interval, named_axes, object_axis, pixel_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 def write_labels_layer(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a Labels layer as a TIFF: 16-bit, or 32-bit where ids need it, with axes, pixel size and unit.
 
-    The file holds the array in the layer's own order, so that it lies on the image that it was made for.
+    The file holds the array in the layer's own order, so that it lies on the image that it was made for. Planes of one
+    object each are its channels, and it says so.
 
     Raises
     ------
@@ -119,9 +121,17 @@ def _write_layer(target: Path, data: Any, meta: dict[str, Any], kind: str) -> No
 
 def _write_labels_array(target: Path, array: np.ndarray, meta: dict[str, Any], *, overwrite: bool = False) -> None:
     array = objects_alone(array, meta.get("metadata", {}))
-    axes, spacing, unit = _geometry(array, meta)
+    names = list(meta.get("axis_labels") or ())
+    planes = object_axis(names)
+    if planes is not None:
+        # Of the axes of a TIFF, that of channels alone is neither time nor depth.
+        names[planes] = "c"
+    axes, spacing, unit = _geometry(array, {**meta, "axis_labels": names})
     interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes, meta.get("metadata", {}))
-    write_labels(target, array, axes, spacing, unit, interval=interval, keep_order=True, overwrite=overwrite)
+    software = marked("embedseg-napari") if planes == 0 and axes.startswith("C") else None
+    write_labels(
+        target, array, axes, spacing, unit, interval=interval, keep_order=True, software=software, overwrite=overwrite
+    )
 
 
 def file_names(names: Sequence[str]) -> list[str]:

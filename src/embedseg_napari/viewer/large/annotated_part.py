@@ -12,7 +12,7 @@ from napari.layers import Shapes
 from embedseg_napari.core.axes import ordered, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.picture import PartOf, same_pixels
-from embedseg_napari.viewer.camera import in_view, looked_at
+from embedseg_napari.viewer.camera import frames_drawn_on, in_view, looked_at
 from embedseg_napari.viewer.labelled_images import OPEN_SHAPES, regions_on
 from embedseg_napari.viewer.large.part import MOST
 from embedseg_napari.viewer.large.source import is_better_in_blocks, source_of
@@ -99,11 +99,14 @@ def part_wanted(viewer: Viewer, layer: Image) -> LargePart:
         regions = regions_on(layer, drawn, axes)
         if regions:
             numbers = [number for number, kind in enumerate(drawn.shape_type) if kind not in OPEN_SHAPES]
-            chosen = [region for number, region in zip(numbers, regions, strict=True) if number in drawn.selected_data]
-            region = (chosen or regions)[-1]
+            number = ([one for one in numbers if one in drawn.selected_data] or numbers)[-1]
+            region = regions[numbers.index(number)]
             for letter, column in zip("YX", region.outline.T, strict=True):
                 low[letter], high[letter] = int(np.floor(column.min())), int(np.ceil(column.max())) + 1
                 middle[letter] = float(column.mean())
+            # It may have been drawn on another frame than the one that is looked at.
+            if frames := frames_drawn_on(viewer, drawn, number, layer, letters):
+                low["T"], high["T"] = frames
     n_space = sum(letter in "ZYX" for letter in axes)
     most = dict(zip("ZYX"[-n_space:], MOST[n_space], strict=True))
     key = []

@@ -15,7 +15,13 @@ from embedseg_napari.core.evaluation.planes import require_planes
 from embedseg_napari.core.inference.added_region import Placed
 from embedseg_napari.core.measure.known_objects import with_known
 from embedseg_napari.core.measure.measurements import measuring, with_columns
-from embedseg_napari.viewer.labelled_images import found_within, labelled_part, labels_picture, turned_labels
+from embedseg_napari.viewer.labelled_images import (
+    found_within,
+    labelled_part,
+    labelled_picture,
+    labels_picture,
+    turned_labels,
+)
 from embedseg_napari.viewer.layers import (
     ONE_EACH,
     WHOLE_OF,
@@ -116,7 +122,7 @@ def _one_each(labels: Labels, image: Image | None) -> LayerObjects:
     known = LayerObjects(array_of(labels), axes, spacing, unit, layer_axes=f"{ONE_EACH}{axes}", has_one_each=True)
     if image is None:
         return known
-    picture = picture_of(image, len(axes))
+    picture = labelled_picture(image, labels)
     if picture.spacing is not None:
         spacing, unit = picture.spacing, picture.unit
     return replace(known, spacing=spacing, unit=unit, image=picture.array, image_axes=picture.axes)

@@ -49,8 +49,6 @@ class MeasureWidget(LabelsPanel):
         Whose layers are measured.
     """
 
-    has_one_each = True
-
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(
             viewer,

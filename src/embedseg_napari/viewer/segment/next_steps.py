@@ -57,7 +57,7 @@ class NextSteps(QWidget):
         if result is None or result.labels is None:
             return
         labels, image = result.labels, result.selection.layer
-        # A part that was tried out may be of another level, or of a frame that the layer does not tell.
+        # A part that was tried out may be of another level.
         fits = not result.selection.stands_alone or shares_pixels(image, labels)
         if not fits:
             show_info(f"{short(labels.name)} has other pixels than {short(image.name)}: no brightness is measured.")

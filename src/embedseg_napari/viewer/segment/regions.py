@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.camera import in_view, to_pixel, to_world
-from embedseg_napari.viewer.layers import AT_FRAME, array_of, found_in
+from embedseg_napari.viewer.camera import frames_drawn_on, in_view, outline_on
+from embedseg_napari.viewer.layers import AT_FRAME, found_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,20 +76,12 @@ def rectangle_bounds(
     if not len(shapes.data):
         raise DataError(f"Layer {shapes.name!r} has no shape; draw a rectangle around the part to segment.")
     chosen = sorted(shapes.selected_data)
-    vertices = shapes.data[chosen[-1] if chosen else -1]
+    number = chosen[-1] if chosen else -1
     letters = axes[:-1] if layer.rgb else axes
-    places = []
-    for vertex in vertices:
-        world, full = to_world(viewer, shapes, vertex), np.array(viewer.dims.point, float)
-        full[len(full) - len(world) :] = world
-        places.append(to_pixel(viewer, layer, full))
+    places = outline_on(viewer, shapes, number, layer)
     # The pixels whose centre lies inside.
-    first, last = np.min(places, axis=0), np.max(places, axis=0)
-    low, high = (np.ceil(np.round(edge, 6)) for edge in (first, last))
+    low, high = (np.ceil(np.round(edge, 6)) for edge in (places.min(0), places.max(0)))
     at = {letter: letters.index(letter) for letter in "YX"}
     bounds = {letter: (int(low[i]), int(high[i])) for letter, i in at.items()}
-    time = letters.find("T")
-    if time >= 0 and shapes.ndim >= len(letters) - time:
-        frames = np.clip(np.round([first[time], last[time]]), 0, array_of(layer).shape[time] - 1)
-        bounds["T"] = int(frames[0]), int(frames[1]) + 1
-    return bounds
+    frames = frames_drawn_on(viewer, shapes, number, layer, letters)
+    return bounds if frames is None else {**bounds, "T": frames}

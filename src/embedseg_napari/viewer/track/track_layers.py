@@ -14,7 +14,7 @@ from embedseg_napari.jobs.label_files import sized_like
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.viewer.camera import go_to, screen_pixels
 from embedseg_napari.viewer.labelled_images import found_within, labelled_part, labels_picture, without_channel
-from embedseg_napari.viewer.layers import FOUND, LINES, RESULT, TRACKED, named_axes, of_image
+from embedseg_napari.viewer.layers import FOUND, LINES, RESULT, TRACKED, named_axes, object_axis, of_image
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, layer_frame
 from embedseg_napari.viewer.stage import stage_of
 
@@ -51,6 +51,8 @@ def movie_of(labels: Labels, image: Image | None) -> tuple[Picture, Picture | No
     DataError
         If time is not the first axis, or the axes do not fit.
     """
+    if object_axis(labels.axis_labels) is not None:
+        raise DataError(f"{labels.name}: has planes of one object each; choose labels whose planes are frames.")
     picture = labels_picture(labels, 3 if labels.ndim == 4 else 2)
     if not picture.axes.startswith("T"):
         raise DataError(

@@ -26,8 +26,6 @@ ANSWERS = {
     ONE_EACH: ("One object each", "Masks of one image, a plane for each object: objects may share pixels."),
 }
 """By letter of the axis: what is written on the button, and what it means."""
-APART = "Time, or one object each"
-"""On the button for planes of labels that stand by themselves, where it does not matter which of the two they are."""
 
 
 class AxisQuestion(QWidget):
@@ -37,16 +35,14 @@ class AxisQuestion(QWidget):
     ----------
     fitting : callable, optional
         Gives the name of the model that fits an answer (a letter of the axis), to be named on its button.
-    has_one_each : bool
-        Whether planes of labels that hold one object each are told from frames.
     """
 
     answered = Signal(str)
     """The letter of an answer, after the layer was told."""
 
-    def __init__(self, fitting: Callable[[str], str] | None = None, *, has_one_each: bool = False) -> None:
+    def __init__(self, fitting: Callable[[str], str] | None = None) -> None:
         super().__init__()
-        self.fitting, self.has_one_each = fitting, has_one_each
+        self.fitting = fitting
         self.layer: Image | Labels | None = None
         self.sentence = Sentence()
         # With names of models on them, three side by side would widen the panel at the cost of the image.
@@ -72,9 +68,7 @@ class AxisQuestion(QWidget):
                 model = "" if self.fitting is None else self.fitting(letter)
                 one.setText(ANSWERS[letter][0] + (f", segmented with {short(model)}" if model else ""))
             is_image = isinstance(layer, Image)
-            if not is_image and not self.has_one_each:
-                self.buttons["T"].setText(APART)
-            self.buttons[ONE_EACH].setVisible(not is_image and self.has_one_each)
+            self.buttons[ONE_EACH].setVisible(not is_image)
             self.buttons["C"].setVisible(is_image and n <= MOST_CHANNELS)
         self.setVisible(self.layer is not None)
 

@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from embedseg_napari.core.data.flatness import looks_like_labels
+from embedseg_napari.viewer.file_metadata import name_planes
 from embedseg_napari.viewer.layers import array_of, is_users
 from embedseg_napari.viewer.neighbours import image_below, name_as_its_image
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
@@ -137,6 +138,7 @@ class LabelsHint(QWidget):
             units=layer.units,
             visible=layer.visible,
         )
+        name_planes(labels)
         name_as_its_image(labels, self.viewer.layers)
         at = self.viewer.layers.index(layer)
         self.look_at(None)

@@ -51,8 +51,6 @@ class LabelsPanel(DockPanel):
     """What is said where none can be chosen."""
     asks_planes = True
     """Whether it matters if planes of labels are slices of one volume or stand by themselves."""
-    has_one_each = False
-    """Whether planes of one object each are looked at as the one image that they are."""
 
     def __init__(self, viewer: Viewer, title: str, cancel_tip: str, labels_tip: str, image_tip: str = "") -> None:
         super().__init__(viewer)
@@ -66,7 +64,7 @@ class LabelsPanel(DockPanel):
         add_row(self.form, "Labels", self.labels.native)
         if image_tip:
             add_row(self.form, "Image", self.image.native)
-        self.question = AxisQuestion(has_one_each=self.has_one_each)
+        self.question = AxisQuestion()
         self.whose = Sentence()
         """Says of which labels the result is, where others are chosen."""
         self._pixels = PixelChanges(self._take_change)
@@ -146,8 +144,7 @@ class LabelsPanel(DockPanel):
         """Why the objects of a layer cannot be looked at; empty where they can. Such a layer is not proposed."""
         try:
             picture_of(layer)
-            if self.has_one_each:
-                one_each_axes(layer.axis_labels, layer.name)
+            one_each_axes(layer.axis_labels, layer.name)
         except EmbedSegError as error:
             return str(error)
         return ""
@@ -175,7 +172,6 @@ class LabelsPanel(DockPanel):
         if layer is not None and self.asks_planes and origin_of(layer) is None and not self.problem_of(layer):
             with contextlib.suppress(EmbedSegError):
                 is_open = image is None or labelled_picture(image, layer).axes_guessed
-            is_open = is_open and not (self.has_one_each and one_each_axes(layer.axis_labels, layer.name))
         self.question.ask_about(layer if is_open else None)
 
     def layer_boxes(self) -> tuple[LayerBox, ...]:

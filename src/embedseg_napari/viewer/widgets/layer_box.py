@@ -137,7 +137,10 @@ class LayerBox(ComboBox):
             return
         others = self.layers if images is None else images
         if others:
-            self.choose(image_under(labels, [*chosen, *others]))
+            found = image_under(labels, [*chosen, *others])
+            # That another one came is no reason to take away the chosen one.
+            if found is not None or images is None:
+                self.choose(found)
 
     def choose(self, layer: Layer | None) -> None:
         """Choose a layer; one that is not listed is passed over."""
