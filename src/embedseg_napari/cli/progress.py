@@ -126,7 +126,7 @@ def started_lines(event: TrainingStarted) -> list[str]:
     ]
 
 
-def curve_rows(history: Sequence[dict[str, Any]], score: float | None) -> tuple[list[str], list[list[str]]]:
+def curve_rows(history: Sequence[dict[str, Any]], score: object) -> tuple[list[str], list[list[str]]]:
     """Header and at most `CURVE_ROWS` rows of a training curve; the one that was kept and the last are among them.
 
     What was best for a while is not the model where a training was stopped later: only the row with its `score` is.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.run import TrainingRun
+    from embedseg_napari.core.training.validation import TakeMaps
 
 
 CHOICE_SHARE = 0.015
@@ -116,13 +117,20 @@ def _so_far(run: TrainingRun, is_diverging: bool = False) -> tuple[dict[str, Ten
 
 
 def _reached(
-    run: TrainingRun, model: Model, annotated: Sequence[Example], should_stop: Callable[[], bool]
+    run: TrainingRun,
+    model: Model,
+    annotated: Sequence[Example],
+    should_stop: Callable[[], bool],
+    take_maps: TakeMaps | None = None,
 ) -> PredictionConfig:
-    """Settings with the seed threshold that most objects of some images reach; as they are without images."""
+    """Settings with the seed threshold that most objects of some images reach; as they are without images.
+
+    `take_maps` is called with each of the images and its maps.
+    """
     settings, usual = run.model_config.prediction, run.plan.usual_seed_threshold
     if not annotated:
         return settings
-    return with_reached_seeds(model, annotated, settings, usual, run.plan.precision, should_stop)
+    return with_reached_seeds(model, annotated, settings, usual, run.plan.precision, should_stop, take_maps)
 
 
 def _score(
@@ -149,13 +157,12 @@ def _near_start(
     def model_of(share: float) -> Model:
         return model if share == 1 else run.model(blended(start, trained, share))
 
-    thresholded = run.data.threshold_examples
+    annotated, thresholded = run.data.compared_examples()
 
-    def settings_of(model: Model) -> PredictionConfig:
-        return _reached(run, model, thresholded, should_stop)
+    def settings_of(model: Model, take_maps: TakeMaps | None = None) -> PredictionConfig:
+        return _reached(run, model, thresholded, should_stop, take_maps)
 
-    annotated, precision = run.blended_examples(), run.plan.precision
-    share, settings, found = least_share(model_of, annotated, settings_of, precision, should_stop)
+    share, settings, found = least_share(model_of, annotated, settings_of, run.plan.precision, should_stop)
     if share == 1:
         return model, share, settings
     model = model_of(share)
