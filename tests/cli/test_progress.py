@@ -110,9 +110,17 @@ def test_a_curve_keeps_first_last_and_best(n):
     history = [
         {"epoch": i, "seconds": i, "loss": 1.0, "ap_50": None, "ap_mean": 0.5, "is_best": i == best} for i in range(n)
     ]
-    header, rows = curve_rows(history)
+    header, rows = curve_rows(history, 0.5)
     assert len(rows) <= 10
     shown = [int(row[0].split()[0]) for row in rows]
     assert {1, best + 1, n} <= set(shown)
     assert shown == sorted(set(shown))
     assert all(len(row) == len(header) for row in rows)
+    assert [int(row[0].split()[0]) for row in rows if "kept" in row[0]] == [best + 1]
+
+
+@pytest.mark.parametrize("score", [None, 0.4])
+def test_what_was_best_for_a_while_is_not_called_kept_where_the_model_is_another(score):
+    history = [{"epoch": 0, "seconds": 1, "loss": 1.0, "ap_50": 0.1, "ap_mean": 0.05, "is_best": True}]
+    history += [{"epoch": 1, "seconds": 9, "loss": 0.5, "ap_50": None, "ap_mean": None, "is_best": False}]
+    assert [row[0] for row in curve_rows(history, score)[1]] == ["1", "2"]

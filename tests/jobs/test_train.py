@@ -236,6 +236,7 @@ def test_a_failure_keeps_the_state_last_saved(request_, monkeypatch, error, word
     assert saved.path.exists()
     [message] = [event.text for event in events if isinstance(event, Message) and "failed" in event.text]
     assert words in message
+    assert "the state last saved became the model" in message
 
 
 @pytest.mark.parametrize("error", [MemoryError(), KeyError("x"), OSError("the disk is gone")])
@@ -260,10 +261,12 @@ def test_a_failure_of_any_kind_while_scoring_keeps_the_state_last_saved(blobs, r
     assert (str(error) or "MemoryError") in message
 
 
-def test_a_training_that_diverges_leaves_the_network_that_was_scored(blobs, request_, monkeypatch):
+@pytest.mark.parametrize(("score", "state"), [(0.5, "that scored best"), (0.0, "last saved")])
+def test_a_training_that_diverges_says_which_network_it_leaves(blobs, request_, monkeypatch, score, state):
     from embedseg_napari.core.model.model import load_model
     from embedseg_napari.core.training import run as core_run
     from embedseg_napari.core.training.readback import LossReader
+    from embedseg_napari.core.training.validation import Scores, Validator
 
     put = LossReader.put
 
@@ -272,13 +275,15 @@ def test_a_training_that_diverges_leaves_the_network_that_was_scored(blobs, requ
 
     monkeypatch.setattr(core_run, "CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(LossReader, "put", put_nothing)
+    monkeypatch.setattr(Validator, "score", lambda *_: Scores(score, score, (score,)))
     image, labels = blobs(2)
     pairs = tuple(pair_from_layers(Image(image, name=f"cells {i}"), Labels(labels)) for i in range(5))
     config = TINY.model_copy(update={"validate_every": 1})
     events, saved = drain(TrainingJob(replace(request_, pairs=pairs, config=config)).run(lambda: False))
-    assert any("loss became nan at step 3" in event.text for event in events if isinstance(event, Message))
-    (scored,) = (event for event in events if isinstance(event, EpochFinished))
-    assert load_model(saved.path).config.training["best_score"] == scored.ap_mean is not None
+    [message] = [event.text for event in events if isinstance(event, Message) and "loss became nan" in event.text]
+    assert f"the state {state} became the model" in message
+    assert sum(isinstance(event, EpochFinished) for event in events) == 1
+    assert load_model(saved.path).config.training["best_score"] == (score or None)
 
 
 def test_what_failed_is_said_where_nothing_of_it_can_be_used(request_, monkeypatch):

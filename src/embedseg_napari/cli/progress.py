@@ -126,10 +126,14 @@ def started_lines(event: TrainingStarted) -> list[str]:
     ]
 
 
-def curve_rows(history: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and at most `CURVE_ROWS` rows of a training curve; the one that was kept and the last are among them."""
+def curve_rows(history: Sequence[dict[str, Any]], score: object) -> tuple[list[str], list[list[str]]]:
+    """Header and at most `CURVE_ROWS` rows of a training curve; the one that was kept and the last are among them.
+
+    What was best for a while is not the model where a training was stopped later: only the row with its `score` is.
+    """
     wanted = {round(i * (len(history) - 1) / max(CURVE_ROWS - 2, 1)) for i in range(CURVE_ROWS - 1)}
-    kept = [i for i, row in enumerate(history) if row.get("is_best")][-1:]
+    is_kept = [score is not None and row.get("is_best") and row.get("ap_mean") == score for row in history]
+    kept = [i for i, is_it in enumerate(is_kept) if is_it][-1:]
     chosen = sorted({i for i in wanted if i < len(history)} | set(kept))
 
     def number(value: float | None, digits: int) -> str:

@@ -31,7 +31,7 @@ from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError, SettingsError
 from embedseg_napari.core.files.atomic import version_of
 from embedseg_napari.core.runs import drain, is_main_process, join_slurm
-from embedseg_napari.core.wording import score_words
+from embedseg_napari.core.wording import no_score_words, score_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -359,13 +359,15 @@ def _check_places(
 
 def _report(result: TrainingResult, run_folder: Path) -> None:
     if result.history:
-        header, rows = curve_rows([dataclasses.asdict(row) for row in result.history])
+        header, rows = curve_rows([dataclasses.asdict(row) for row in result.history], result.best_score)
         show_table("Training curve", header, rows)
     if result.best_score is not None:
         from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS
 
         n_objects = int(str(result.model.config.training.get("n_held_out_objects", 0)))
         say(score_words(result.best_score, n_objects, ENOUGH_OBJECTS))
+    elif result.stopped:
+        say(no_score_words(int(str(result.model.config.training["steps"]))))
     prediction = result.model.config.prediction
     say(f"Thresholds: seed {prediction.seed_threshold:g}, foreground {prediction.foreground_threshold:g}")
     say(f"Model: {result.path}")

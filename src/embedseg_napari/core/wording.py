@@ -80,6 +80,11 @@ def score_words(score: float, n_held_out_objects: int = 0, few: int = 0) -> str:
     return f"It finds {100 * score:.0f} % of the {held_out}, averaged over IoU 0.5 to 0.9{little}."
 
 
+def no_score_words(steps: int) -> str:
+    """Write that a training was stopped and its model has no score, the same in the panels and on the command line."""
+    return f"It was stopped after {count(steps, 'step')} and has no score: look well at what it finds."
+
+
 def shape_words(shape: Sequence[int]) -> str:
     """Write the shape of an array as ``64 x 512 x 512``."""
     return " x ".join(map(str, shape))

@@ -16,6 +16,7 @@ from embedseg_napari.core.data.mask_kinds import require_objects
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.data.pairs import find_dataset, load_folder
 from embedseg_napari.core.data.resizing import resize_image, scaled_shape
+from embedseg_napari.core.data.sparse import known_instances
 from embedseg_napari.core.errors import ComputeError, ModelError, Stopped
 from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.events import Message
@@ -149,7 +150,8 @@ def calibrate(
     config = model.config
     for one in images:
         check_fit(config, (1, *one.image.shape), f"C{'ZYX'[-one.ndim :]}")
-    for words in require_objects([(one.instances, mask_name(one), one.instances.ndim > one.ndim) for one in checked]):
+    masks = [(known_instances(one), mask_name(one), one.instances.ndim > one.ndim, one.ignore) for one in checked]
+    for words in require_objects(masks):
         yield Message(words, "warning")
     calibration = Calibration(
         ranges=measured_ranges(model.network, config.n_channels, _parts(model, used, should_stop)),

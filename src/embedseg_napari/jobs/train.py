@@ -212,7 +212,8 @@ class TrainingJob:
                     # Why it failed says more than why what is left of it cannot be used.
                     raise error from None
                 why = str(error) or type(error).__name__
-                yield Message(f"Training failed, and the state last saved became the model: {why}", "warning")
+                state = "that scored best" if result.is_earlier else "last saved"
+                yield Message(f"Training failed, and the state {state} became the model: {why}", "warning")
                 break
             if self._has_ended or not is_pausing():
                 if result.stopped and is_pausing() and not should_stop():

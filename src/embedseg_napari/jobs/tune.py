@@ -171,7 +171,7 @@ def tune(
 def _check(truths: Sequence[tuple[np.ndarray, np.ndarray | None, str, bool, int]]) -> Generator[Message, None, None]:
     """Refuse truth that is none, and say what is odd: truth, unknown, name, whether it has frames, spatial axes."""
     masks = [
-        (mask if unknown is None else np.where(unknown, 0, mask), name, mask.ndim > ndim)
+        (mask if unknown is None else np.where(unknown, 0, mask), name, mask.ndim > ndim, unknown)
         for truth, ignore, name, has_frames, ndim in truths
         for mask, unknown in _frames(truth, ignore, has_frames)
     ]

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import ndimage
+from stored_steps import store
 
 from embedseg_napari.core.data.checks import check_examples
 from embedseg_napari.core.data.example import Example
-from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.data.on_disk import FromDisk
+from embedseg_napari.core.data.pairs import from_arrays, load_folder
+from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
 
 SPACING = {2: None, 3: (1.0, 1.0, 1.0)}
@@ -201,6 +204,70 @@ def test_an_object_on_some_planes_is_one_piece(planes):
         labels = as_planes(labels)
     one = example(labels, planes=planes, ignore=only_planes(labels, kept))
     assert few(check_examples([one])) == [2]
+
+
+PAINTED = (2, 5, 8, 11, 14)
+
+
+def balls(n):
+    """Balls in a row."""
+    z, y, x = np.indices((20, 60, 72))
+    labels = np.zeros(z.shape, np.int32)
+    for index in range(n):
+        labels[(z - 8) ** 2 + (y - 12) ** 2 + (x - 10 - 20 * index) ** 2 < 7.5**2] = index + 1
+    return labels
+
+
+def across(axis, planes, shape=(20, 60, 72)):
+    """Planes of a volume."""
+    known = np.zeros(shape, bool)
+    np.moveaxis(known, axis, 0)[list(planes)] = True
+    return known
+
+
+def says_nothing_of_pieces(examples):
+    return not any("several pieces" in text for text in check_examples(examples))
+
+
+KNOWN = {
+    "XY": (1, across(0, PAINTED)),
+    "XZ": (1, across(1, [4 + index for index in PAINTED])),
+    "YZ": (1, across(2, [2 + index for index in PAINTED])),
+    "pairs of XZ": (1, across(1, [6, 7, 9, 10, 12, 13, 15, 16, 18, 19])),
+    "XY beside one XZ": (3, across(0, PAINTED) | across(1, [45])),
+    "XY and one XZ": (3, across(0, PAINTED) | across(1, [11])),
+    "XZ beside one XY": (3, across(1, [4 + index for index in PAINTED]) | across(0, [19])),
+}
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+@pytest.mark.parametrize("case", KNOWN)
+def test_objects_on_some_planes_are_whole_along_any_axis(tmp_path, case, is_stored):
+    n, known = KNOWN[case]
+    path = store(tmp_path / "a.ome.zarr", 3, np.where(known, balls(n), 99))
+    given = load_folder(path, ignore_label=99, from_disk=FromDisk(1.0 if is_stored else None))
+    assert isinstance(given[0], StoredExample) == is_stored
+    assert says_nothing_of_pieces(given)
+
+
+@pytest.mark.parametrize("case", KNOWN)
+def test_planes_of_objects_on_some_planes_are_whole_along_any_axis(case):
+    n, known = KNOWN[case]
+    assert says_nothing_of_pieces([example(as_planes(balls(n)), planes=True, ignore=~known)])
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_binary_mask_on_some_planes_is_one_still(tmp_path, axis, is_stored):
+    labels = np.zeros((20, 60, 72), np.int32)
+    labels[2:18, 4:56, 4:68] = 1
+    for side in range(3):
+        np.moveaxis(labels, side, 0)[10::12] = 0
+    known = across(axis, PAINTED)
+    path = store(tmp_path / "a.ome.zarr", 3, np.where(known, labels, 99))
+    given = load_folder(path, ignore_label=99, from_disk=FromDisk(1.0 if is_stored else None))
+    with pytest.raises(DataError, match="binary mask"):
+        check_examples(given)
 
 
 def test_images_must_be_of_one_kind():

@@ -88,6 +88,20 @@ def test_objects_on_single_planes_are_those_of_the_whole_also_at_borders_of_bloc
             np.testing.assert_array_equal(one, other)
 
 
+def test_ends_are_counted_alike_whatever_numbers_objects_have():
+    """Numbers of many digits do not fit into one key."""
+    labels = labels_of((14, 40, 44), 3, np.int64)
+    unknown = np.zeros(labels.shape, bool)
+    unknown[5:9] = True
+    small, large = (survey_labels(InMemory(labels * by, unknown), "medoid", None, "a").contacts for by in (1, 10**9))
+    assert large[:, 1].max() > 1 << 32
+    ids = small[:, 1:3]
+    small[:, 1:3] = np.where(ids > 0, ids * 10**9, ids)
+    np.testing.assert_array_equal(large, small)
+    assert set(small[:, 0]) == set(range(6))
+    assert (small[:, 2] == surveys.UNKNOWN).any()
+
+
 def test_no_object_is_no_fault():
     found = survey_labels(InMemory(np.zeros((50, 60), np.uint8)), "medoid", None, "labels")
     assert len(found.table.ids) == 0

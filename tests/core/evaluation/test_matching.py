@@ -210,3 +210,14 @@ def test_frames_of_a_time_lapse_are_matched_one_by_one() -> None:
 def test_axes_that_do_not_fit_are_a_sentence(shapes, axes: str, words: str) -> None:
     with pytest.raises(DataError, match=words):
         match(*(np.zeros(shape, int) for shape in shapes), axes=axes)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_truth_that_is_known_on_some_planes_is_no_binary_mask(axis: int) -> None:
+    ball = (sum((np.indices((20, 20, 20)) - 8) ** 2) < 50).astype(np.uint8)
+    unknown = np.ones(ball.shape, bool)
+    np.moveaxis(unknown, axis, 0)[[2, 5, 8, 11, 14]] = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (row,) = match(np.where(unknown, 0, ball), ball, [0.5], ignore=unknown)
+    assert row.tp == 1

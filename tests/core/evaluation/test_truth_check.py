@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from embedseg_napari.core.evaluation.label_pair import LabelPair
 from embedseg_napari.core.evaluation.truth_check import TruthCheck
@@ -33,3 +34,17 @@ def test_empty_frames_of_files_are_named_with_their_file() -> None:
     assert "no object in 3 frames, the first of them frame 2 of a.tif: whatever" in text
     assert "mark them as unknown in ignore/" in text
     assert "Thresholds" not in text
+
+
+@pytest.mark.parametrize("planes", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_object_that_is_known_on_some_planes_is_whole(axis: int, planes: bool) -> None:
+    ball = sum((np.indices((20, 20, 20)) - 8) ** 2) < 50
+    ignore = np.ones(ball.shape, bool)
+    np.moveaxis(ignore, axis, 0)[[2, 5, 8, 11, 14]] = False
+    # A plane across the others on which it is not: of none is nothing known.
+    np.moveaxis(ignore, axis - 1, 0)[18] = False
+    true = ball[None] if planes else ball.astype(np.int32)
+    check = TruthCheck()
+    check.look(("a.tif", "b.tif"), LabelPair("", true, ball.astype(np.int32), ignore, 3))
+    assert check.warnings() == []

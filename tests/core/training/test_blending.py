@@ -10,17 +10,21 @@ import torch
 from scipy import ndimage
 
 from embedseg_napari.core import events
-from embedseg_napari.core.clustering.clustering import cluster_by
 from embedseg_napari.core.config import PredictionConfig, TrainingConfig
 from embedseg_napari.core.data.example import Example
+from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.errors import Stopped
+from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.inference import predictor
+from embedseg_napari.core.inference.network_pass import NetworkPass
 from embedseg_napari.core.maps import EmbeddingMaps
-from embedseg_napari.core.model.model import load_model
-from embedseg_napari.core.runs import drain, soon_after
+from embedseg_napari.core.model.model import Model, load_model
+from embedseg_napari.core.model.quiet import quietly_segmented
+from embedseg_napari.core.runs import drain, never, soon_after
 from embedseg_napari.core.training import trainer
-from embedseg_napari.core.training.blending import blended, least_share
+from embedseg_napari.core.training.blending import blended, least_share, scored_examples
 from embedseg_napari.core.training.trainer import Trainer
+from embedseg_napari.core.training.validation import with_reached_seeds
 
 
 def test_blended_weights_lie_between():
@@ -32,8 +36,14 @@ def test_blended_weights_lie_between():
     assert found["n"] == 9
 
 
-def usual(_):
+def usual(*_):
     return PredictionConfig()
+
+
+def finding(maps):
+    """A model that says the same of every image."""
+    config = SimpleNamespace(axes="C" + "ZYX"[-maps.ndim :], prediction=PredictionConfig())
+    return SimpleNamespace(config=config, embed=lambda *_, **__: maps)
 
 
 def maps_of(labels):
@@ -63,11 +73,7 @@ def test_the_smallest_share_that_finds_the_annotated_objects_as_well(blobs, lack
     example = Example("a", image[None], np.where(labels <= 3, labels, 0).astype(np.int32), labels == 0)
 
     def model_of(share):
-        found = shrunk(labels, lacking[share])
-        return SimpleNamespace(
-            config=SimpleNamespace(axes="CZYX"),
-            predict=lambda *args, **given: SimpleNamespace(labels=cluster_by(maps_of(found)).labels),
-        )
+        return finding(maps_of(shrunk(labels, lacking[share])))
 
     found, _, iou = least_share(model_of, [example], usual, "float32")
     assert (found, iou) == (share, pytest.approx(1))
@@ -76,7 +82,7 @@ def test_the_smallest_share_that_finds_the_annotated_objects_as_well(blobs, lack
 def test_where_all_objects_were_erased_all_of_the_training_counts():
     nothing = np.zeros((16, 16), np.int32)
     example = Example("a", nothing[None].astype(np.float32), nothing, nothing > 0)
-    model = SimpleNamespace(predict=lambda *_, **__: pytest.fail("nothing can be scored"))
+    model = SimpleNamespace(embed=lambda *_, **__: pytest.fail("nothing can be scored"))
     share, settings, _ = least_share(lambda _: model, [example], usual, "float32")
     assert (share, settings) == (1, PredictionConfig())
 
@@ -89,18 +95,45 @@ def test_a_share_is_chosen_with_the_threshold_that_is_stored(blobs, lowered_to, 
 
     def model_of(share):
         maps = maps_of(labels)
-        maps = EmbeddingMaps(maps.offsets, maps.margins, maps.seed_map * (0.7 if share == 1 else 0.3))
+        return finding(EmbeddingMaps(maps.offsets, maps.margins, maps.seed_map * (0.7 if share == 1 else 0.3)))
 
-        def predict(*args, seed_threshold, **given):
-            return SimpleNamespace(labels=cluster_by(maps, PredictionConfig(seed_threshold=seed_threshold)).labels)
-
-        return SimpleNamespace(config=SimpleNamespace(axes="CYX"), predict=predict)
-
-    def settings_of(model):
+    def settings_of(*_):
         return PredictionConfig(seed_threshold=lowered_to)
 
     expected = (share, PredictionConfig(seed_threshold=lowered_to), pytest.approx(iou))
     assert least_share(model_of, [example], settings_of, "float32") == expected
+
+
+@pytest.mark.parametrize("seeds", ["greedy", "local_maxima"])
+def test_maps_that_the_threshold_was_chosen_on_give_what_a_prediction_gives(blobs, seeds):
+    """Also where a fourth image is looked at for the threshold alone, and some are not looked at for it."""
+    image, labels = blobs(2)
+    annotated = [
+        Example(str(n), np.rot90(image, n)[None], np.where(found <= 3 + n, found, 0).astype(np.int32), found == 0)
+        for n, found in enumerate(np.rot90(labels, n) for n in range(5))
+    ]
+    model = load_model("nuclei-2d", device="cpu")
+    model.config = model.config.model_copy(
+        update={"prediction": model.config.prediction.model_copy(update={"seeds": seeds, "find_scale": False})}
+    )
+    start, own, taken = model.config.prediction, {}, []
+
+    def settings_of(model, take):
+        return with_reached_seeds(model, annotated[:4], start, 0.999, "float32", never, take)
+
+    def counted(*given, **options):
+        taken.append(1)
+        return Model.embed(model, *given, **options)
+
+    model.embed = counted
+    share, settings, iou = least_share(lambda _: model, annotated, settings_of, "float32")
+    # Three are scored, the last of which the threshold is not chosen on; two shares are looked at.
+    assert (share, len(taken)) == (0.5, 2 * 5)
+    for example in scored_examples(annotated):
+        labels = quietly_segmented(model, example, precision="float32", **settings.clustering)
+        own[example.name] = held_out_ious(labels, example, object_ids(example))
+    assert iou == np.concatenate(list(own.values())).mean() > 0
+    assert settings.seed_threshold < 0.999
 
 
 SHORT = {"epochs": 1, "minutes": None, "steps_per_epoch": 2, "batch_size": 1, "crop_size": (32, 32)}
@@ -127,6 +160,17 @@ def test_a_training_that_found_nothing_better_keeps_half_of_its_start(blobs):
     for name, value in kept.items():
         if value.is_floating_point():
             assert torch.allclose(value, (before[name] + after[name]) / 2, atol=1e-6)
+
+
+def test_each_image_is_segmented_once_for_each_share(blobs, monkeypatch):
+    start, seen = trained(blobs)[0].model, []
+    run = NetworkPass.run
+    monkeypatch.setattr(NetworkPass, "run", lambda self, *given: seen.append(1) or run(self, *given))
+    pairs = [(image, labels, labels > 4) for image, labels in [blobs(2)] * 5]
+    config = TrainingConfig.preset("few", **SHORT, precision="float32")
+    drain(Trainer(config, pairs, (), start).run())
+    # All of the training, then half of it, which finds no less.
+    assert len(seen) == 2 * len(pairs)
 
 
 def test_no_scale_is_looked_for_in_what_is_learned_from(blobs, monkeypatch):

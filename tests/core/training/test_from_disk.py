@@ -193,6 +193,15 @@ def test_objects_held_out_are_scored_wherever_they_lie(tmp_path, monkeypatch, nd
         assert set(ids) <= set(np.unique(part.instances))
 
 
+def test_parts_that_are_looked_at_twice_at_the_end_are_read_once(tmp_path):
+    path, config = store(tmp_path / "a.ome.zarr", seed=1), settings(2, MEMORY, reached_seeds=True)
+    data = TrainingSet(config, load_folder(path, from_disk=from_disk(config, None)), [])
+    scored, thresholded = data.compared_examples()
+    assert 1 <= len(scored) <= 3
+    assert {id(one) for one in scored} <= {id(one) for one in thresholded}
+    assert [one.name for one in thresholded] == [one.name for one in data.threshold_examples]
+
+
 def test_what_was_measured_is_kept_beside_the_run_and_not_measured_again(tmp_path, monkeypatch):
     path, output = store(tmp_path / "a.ome.zarr"), tmp_path / "m.embedseg"
     config = settings(2, MEMORY, validation_fraction=0)

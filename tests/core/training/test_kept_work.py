@@ -17,7 +17,7 @@ from embedseg_napari.core.runs import EndNow, drain, never
 from embedseg_napari.core.training.handover import finish, interrupted
 from embedseg_napari.core.training.run import TrainingRun
 from embedseg_napari.core.training.trainer import Trainer, train
-from embedseg_napari.core.training.validation import Scores
+from embedseg_napari.core.training.validation import Scores, Validator
 
 pytestmark = pytest.mark.usefixtures("slim_network")
 
@@ -218,14 +218,22 @@ def test_the_network_as_it_is_is_kept_unless_it_was_found_to_be_worse(blobs, tmp
     assert result.stopped
     found = weights_of(result.model.network)
     assert (is_same(found, first), is_same(found, now)) == (is_worse, not is_worse)
+    assert result.is_earlier is is_worse
     assert (result.best_score is None) is not is_worse
     assert result.model.config.training["best_score"] == result.best_score
 
 
-@pytest.mark.parametrize("is_broken", [False, True])
-def test_of_a_training_that_diverged_the_network_that_was_scored_is_kept(blobs, tmp_path, monkeypatch, is_broken):
-    """The state last saved is from after the score: it diverges already, or holds no numbers any more."""
+@pytest.mark.parametrize(
+    ("score", "steps", "is_broken", "is_kept"),
+    [(0.5, 4, False, True), (0.5, 5, False, False), (0.0, 4, False, False), (0.5, 5, True, True), (0.0, 5, True, True)],
+    ids=["mature", "young", "finds nothing", "no numbers", "no numbers, finds nothing"],
+)
+def test_of_a_training_that_diverged_the_network_that_was_scored_is_kept(
+    blobs, tmp_path, monkeypatch, score, steps, is_broken, is_kept
+):
+    """The state last saved is from after the score: it may diverge already, or holds no numbers any more."""
     monkeypatch.setattr(TrainingRun, "_should_validate", lambda run, epoch: epoch == 0)
+    monkeypatch.setattr(Validator, "score", lambda *_: Scores(score, score, (score,)))
     config = CONFIG.model_copy(update={"epochs": 9})
     trainer, first = Trainer(config, [blobs(2)], [blobs(2)], run_folder=tmp_path), {}
     run = drain(trainer._prepare())
@@ -234,14 +242,14 @@ def test_of_a_training_that_diverged_the_network_that_was_scored_is_kept(blobs, 
         if isinstance(event, EpochFinished) and event.epoch == 0:
             first.update(weights_of(run.optimization.average.module))
 
-    assert drain(trainer._train(run, lambda: run.state.step == 5), note)
+    assert drain(trainer._train(run, lambda: run.state.step == steps), note)
     if is_broken:
         next(run.optimization.average.module.parameters()).data.fill_(torch.nan)
     drain(run.save())
     run.close()
     result = trainer.last_saved(is_diverging=not is_broken)
-    assert is_same(weights_of(result.model.network), first)
-    assert result.best_score == result.history[0].ap_mean is not None
+    assert is_same(weights_of(result.model.network), first) is result.is_earlier is is_kept
+    assert result.best_score == (score if is_kept else None)
 
 
 def test_an_interruption_right_after_a_validation_keeps_its_score(blobs):

@@ -20,7 +20,7 @@ from embedseg_napari.core.data.mask_kinds import (
     refuse_single_numbers,
 )
 from embedseg_napari.core.data.parts import parts_with
-from embedseg_napari.core.data.sparse import known_background, known_instances, known_planes
+from embedseg_napari.core.data.sparse import known_background, known_instances
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.wording import alpha_words, count
@@ -217,8 +217,8 @@ def _look_at_parts(example: StoredExample) -> _Found:
         return found
     few = None
     if len(sizes) <= CLASSES:
-        held = [example.instances.read(part)[0] for part in parts]
-        few = classes_in(max(held, key=np.count_nonzero), mask_name(example))
+        held, unknown = max(map(example.instances.read, parts), key=lambda one: int(np.count_nonzero(one[0])))
+        few = classes_in(held, mask_name(example), unknown=unknown)
     return replace(
         found,
         n=len(sizes),
@@ -232,20 +232,21 @@ def _look_at_parts(example: StoredExample) -> _Found:
 
 def _look_at_planes(example: Example, instances: np.ndarray) -> _Found:
     split, sizes, ids = 0, [], []
-    # An object labelled on some planes only is one piece if the next labelled plane goes on with it.
-    kept = known_planes(example.ignore, instances.shape[1])
-    for index, plane in enumerate(instances[:, kept]):
+    for index, plane in enumerate(instances):
         boxes = ndimage.find_objects(plane.view(np.uint8))
         if not boxes:
             continue
-        inside = plane[boxes[0]]
-        split += ndimage.label(inside, np.ones((3,) * inside.ndim))[1] > 1
-        sizes.append(int(np.count_nonzero(inside)))
+        # With what the object ends at.
+        box = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in boxes[0])
+        unknown = None if example.ignore is None else example.ignore[box]
+        one = count_pieces(plane[box].astype(np.uint8), mask_name(example), unknown)
+        split += one.n_split
+        sizes.append(int(one.sizes[0]))
         ids.append(index + 1)
     return _Found(
         example,
         n=len(sizes),
-        pieces=classes_in(instances[:, kept], mask_name(example), planes=True),
+        pieces=classes_in(instances, mask_name(example), planes=True, unknown=example.ignore),
         n_split=split,
         n_tiny=sum(size <= TINY for size in sizes),
         cover=max(sizes) / instances[0].size,
@@ -254,8 +255,7 @@ def _look_at_planes(example: Example, instances: np.ndarray) -> _Found:
 
 
 def _look_at_labels(example: Example, instances: np.ndarray) -> _Found:
-    labels = instances[known_planes(example.ignore, len(instances))]
-    pieces = count_pieces(labels, mask_name(example))
+    pieces = count_pieces(instances, mask_name(example), example.ignore)
     return _Found(
         example,
         n=pieces.n,

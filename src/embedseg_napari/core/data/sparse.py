@@ -61,11 +61,6 @@ def known_background(example: Example, instances: np.ndarray) -> NDArray[np.bool
     return outside
 
 
-def known_planes(ignore: np.ndarray | None, depth: int) -> NDArray[np.int64]:
-    """Indices of the planes of a volume of which something is known; in 2D of all lines."""
-    return np.arange(depth) if ignore is None or ignore.ndim == 2 else np.flatnonzero(~ignore.reshape(depth, -1).all(1))
-
-
 def n_unknown(example: Example) -> int:
     """Pixels whose class is unknown."""
     if isinstance(example, StoredExample):

@@ -31,6 +31,8 @@ BLOCK_PIXELS = 1 << 21
 RUN_PIXELS = 1 << 22
 """Pixels of objects across borders that are measured together."""
 UNKNOWN = -1
+SIDES = tuple(itertools.product(range(3), (0, 1)))
+"""Axis, and whether it is the side further up, in the order that they are numbered."""
 RECENT = 4
 """Surveys kept in memory: a form looks at the same images again with each setting that is changed."""
 NAME = "objects-{}.safetensors"
@@ -236,7 +238,7 @@ def _contacts(
     if hidden is not None:
         around[hidden] = UNKNOWN
     out = []
-    for axis, up in itertools.product(range(3), (0, 1)):
+    for axis, up in SIDES:
         step = 2 * up - 1
         start, stop = (first, first + high - low) if axis == 0 else (0, around.shape[axis])
         start, stop = max(start, -min(step, 0)), min(stop, around.shape[axis] - max(step, 0))
@@ -245,8 +247,9 @@ def _contacts(
         inner, outer = moved[start:stop], moved[start + step : stop + step]
         ends = (inner > 0) & (inner != outer)
         n = int(ends.sum())
-        out.append(np.stack([np.full(n, 2 * axis + up), inner[ends], outer[ends], np.ones(n, np.int64)], 1))
-    return [_summed(out)]
+        # Each side by itself: where objects are small, there are many such voxels.
+        out.append(_summed([np.stack([np.full(n, 2 * axis + up), inner[ends], outer[ends], np.ones(n, np.int64)], 1)]))
+    return out
 
 
 def _summed(contacts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -254,7 +257,15 @@ def _summed(contacts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     if not contacts or not sum(map(len, contacts)):
         return np.zeros((0, 4), np.int64)
     every = np.concatenate(contacts)
-    keys, which = np.unique(every[:, :3], axis=0, return_inverse=True)
+    side, label, other = every[:, :3].T
+    n_values = int(every[:, 1:3].max()) + 2
+    if len(SIDES) * n_values**2 < 1 << 63:
+        # As one number: rows of three take many times as long to sort.
+        numbers, which = np.unique((side * n_values + label) * n_values + other - UNKNOWN, return_inverse=True)
+        rest, other = np.divmod(numbers, n_values)
+        keys = np.column_stack([*np.divmod(rest, n_values), other + UNKNOWN])
+    else:
+        keys, which = np.unique(every[:, :3], axis=0, return_inverse=True)
     return np.column_stack([keys, np.bincount(which.ravel(), every[:, 3]).astype(np.int64)])
 
 

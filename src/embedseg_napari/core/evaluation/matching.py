@@ -237,10 +237,15 @@ def match(
                 "Truth and prediction hold one number in each plane and were scored as planes of one object each; say "
                 "so with planes=True, or planes=False if they are label volumes."
             )
-        for array, other, name in ((true, predicted, "The truth"), (predicted, true, "The prediction")):
+        unknown = None if hidden is None else np.asarray(hidden) != 0
+        known = true if unknown is None else np.where(unknown, true.dtype.type(0), true)
+        for array, other, name, unseen in (
+            (known, predicted, "The truth", unknown),
+            (predicted, true, "The prediction", None),
+        ):
             if name in told:
                 continue
-            numbers = classes_in(array, name, planes=are_planes or array.ndim > other.ndim)
+            numbers = classes_in(array, name, planes=are_planes or array.ndim > other.ndim, unknown=unseen)
             if numbers is not None and (are_classes(numbers) or is_single_number(numbers)):
                 told.add(name)
                 words = "one number" if numbers.n == 1 else f"{numbers.n} numbers"

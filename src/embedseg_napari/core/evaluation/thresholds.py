@@ -16,7 +16,7 @@ from embedseg_napari.core.events import PairTried
 from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -161,7 +161,7 @@ def is_sure_gain(gains: NDArray[np.float64], confidence: float) -> bool:
 
 
 def reached_seed_threshold(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]], share: float = REACHED_SHARE, start: float = 0.9
+    pairs: Iterable[tuple[np.ndarray, np.ndarray]], share: float = REACHED_SHARE, start: float = 0.9
 ) -> float:
     """Seed threshold that a share of the annotated objects reaches, where that is below the usual one.
 
@@ -170,7 +170,7 @@ def reached_seed_threshold(
 
     Parameters
     ----------
-    pairs : sequence of (seed map, labels)
+    pairs : iterable of (seed map, labels)
         Both ((Z,) Y, X), of annotated images; labels are 0 where unknown. Planes (K, (Z,) Y, X) are taken, too.
     share : float
         Share of the objects that shall have a seed.

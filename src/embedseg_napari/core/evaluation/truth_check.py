@@ -15,7 +15,6 @@ from embedseg_napari.core.data.mask_kinds import (
     refuse_classes,
     refuse_single_numbers,
 )
-from embedseg_napari.core.data.sparse import known_planes
 from embedseg_napari.core.evaluation.planes import overlaps_itself
 from embedseg_napari.core.wording import count
 
@@ -61,9 +60,7 @@ class TruthCheck:
         self._has_objects = True
         if is_planes and not one.is_predicted_planes and overlaps_itself(known):
             self._overlapping.append(names[0])
-        # An object labelled on some slices only is one piece if the next labelled one goes on with it.
-        kept = known_planes(ignore, known.shape[-one.ndim])
-        pieces = classes_in(known[:, kept] if is_planes else known[kept], names[0], planes=is_planes)
+        pieces = classes_in(known, names[0], planes=is_planes, unknown=ignore)
         self._pieces.append(pieces)
         if pieces is not None:
             refuse_classes(pieces)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
 
 
@@ -41,3 +42,29 @@ def quietly_segmented(
         progress=False,
         **settings,
     ).labels
+
+
+def quietly_embedded(
+    model: Model, example: Example, precision: str, should_stop: Callable[[], bool] = never
+) -> EmbeddingMaps:
+    """Maps of an image, with nothing said.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    example : Example
+        The image.
+    precision : {"float32", "bfloat16", "float16"}
+        Number format.
+    should_stop : callable
+        As for a prediction.
+    """
+    return model.embed(
+        example.image,
+        model.config.axes,
+        normalize=not example.is_normalized,
+        precision=precision,
+        on_event=unheard,
+        should_stop=should_stop,
+    )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embedseg_napari.core.clustering.clustering import cluster_by
 from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.evaluation.held_out import held_out_ious
-from embedseg_napari.core.model.quiet import quietly_segmented
+from embedseg_napari.core.model.quiet import quietly_embedded
 from embedseg_napari.core.runs import never
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
     from embedseg_napari.core.config import PredictionConfig
     from embedseg_napari.core.data.example import Example
+    from embedseg_napari.core.maps import EmbeddingMaps, ForegroundMaps
     from embedseg_napari.core.model.model import Model
+    from embedseg_napari.core.training.validation import TakeMaps
 
 SHARES = (0.5, 0.75)
 """Of the trained weights that are tried, beside all of them."""
@@ -50,7 +53,7 @@ def scored_examples(annotated: Sequence[Example]) -> list[Example]:
 def least_share(
     model_of: Callable[[float], Model],
     annotated: Sequence[Example],
-    settings_of: Callable[[Model], PredictionConfig],
+    settings_of: Callable[[Model, TakeMaps], PredictionConfig],
     precision: str,
     should_stop: Callable[[], bool] = never,
 ) -> tuple[float, PredictionConfig, float]:
@@ -63,7 +66,8 @@ def least_share(
     annotated : sequence of Example
         Images of which some objects are known.
     settings_of : callable
-        Returns the thresholds that a model is stored with.
+        Returns the thresholds that a model is stored with. What it is given besides the model is to be called with the
+        images that it looks at and their maps, so that those that are scored need not be seen by the network again.
     precision : {"float32", "bfloat16", "float16"}
         Number format.
     should_stop : callable
@@ -85,18 +89,33 @@ def least_share(
     """
     settings: dict[float, PredictionConfig] = {}
 
+    scored = scored_examples(annotated)
+
     def mean_iou(share: float) -> float:
         model = model_of(share)
-        settings[share] = settings_of(model)
-        options = {"precision": precision, **settings[share].clustering}
+        kept: dict[int, EmbeddingMaps | ForegroundMaps] = {}
+
+        def keep(example: Example, maps: EmbeddingMaps) -> None:
+            if any(example is one for one in scored):
+                kept[id(example)] = _foreground(maps, model.config.prediction)
+
+        settings[share] = settings_of(model, keep)
         found = []
-        for example in scored_examples(annotated):
-            labels = quietly_segmented(model, example, should_stop, **options)
+        for example in scored:
+            maps = kept.pop(id(example), None) or quietly_embedded(model, example, precision, should_stop)
+            labels = cluster_by(maps, settings[share], should_stop).labels
             found.append(held_out_ious(labels, example, object_ids(example)))
         return float(np.concatenate(found).mean())
 
-    if not scored_examples(annotated):
-        return 1.0, settings_of(model_of(1.0)), math.nan
+    if not scored:
+        return 1.0, settings_of(model_of(1.0), lambda *_: None), math.nan
     best = mean_iou(1.0)
     least = next((share for share in SHARES if mean_iou(share) >= best - TOLERANCE), 1.0)
     return least, settings[least], best
+
+
+def _foreground(maps: EmbeddingMaps, settings: PredictionConfig) -> EmbeddingMaps | ForegroundMaps:
+    """What objects are collected from, whatever the seed threshold, in as little memory as there is for it."""
+    if settings.seeds != "greedy":
+        return maps
+    return maps.above(settings.foreground_threshold, (0,) * maps.ndim, maps.shape)

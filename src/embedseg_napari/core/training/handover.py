@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.run import TrainingRun
+    from embedseg_napari.core.training.validation import TakeMaps
 
 
 CHOICE_SHARE = 0.015
 """Part of a training's time for the maps of held-out images that thresholds and precision are chosen on; the choice
 itself takes as much again."""
+MATURE = 0.5
+"""Part of the steps from which on a state that was scored is worth more than one from right before the loss was no
+number: the latter may be spoiled, or not."""
 
 
 def finish(
@@ -46,6 +50,7 @@ def finish(
     """
     yield from run.save()
     weights, score = _so_far(run) if stopped else (run.best, run.state.best_score)
+    is_earlier = stopped and bool(weights)
     model, share, prediction, precision = run.model(weights), 1.0, run.model_config.prediction, run.plan.precision
     missing, state = "weights and thresholds were" if run.keeps_start else "thresholds were", "as it was trained so far"
     try:
@@ -75,7 +80,7 @@ def finish(
             "warning",
         )
     yield TrainingFinished(stopped, score)
-    return _result(run, model, prediction, share, score, stopped)
+    return _result(run, model, prediction, share, score, stopped, is_earlier)
 
 
 def interrupted(run: TrainingRun, is_diverging: bool = False) -> TrainingResult:
@@ -91,31 +96,41 @@ def interrupted(run: TrainingRun, is_diverging: bool = False) -> TrainingResult:
         Whether soon after these steps the loss was no number.
     """
     weights, score = _so_far(run, is_diverging)
-    return _result(run, run.model(weights), run.model_config.prediction, 1.0, score, stopped=True)
+    return _result(run, run.model(weights), run.model_config.prediction, 1.0, score, True, bool(weights))
 
 
 def _so_far(run: TrainingRun, is_diverging: bool = False) -> tuple[dict[str, Tensor], float | None]:
     """Weights to hand over where training ends before its time, none for those of now; and their score if it is known.
 
     Held-out images are looked at now and then, first after a few steps. What was best then says nothing of the network
-    that has learned for minutes since: only one that was found to be worse, or that diverges, gives way to it.
+    that has learned for minutes since: only one that was found to be worse, or that holds no numbers, gives way to it
+    in any case. One that may be diverging does where the best found something and had learned for long.
     """
     scored = [row for row in run.state.history if row.ap_mean is not None]
+    best_step = max((row.step for row in scored if row.is_best), default=0)
     is_worse = bool(scored) and not scored[-1].is_best
-    if run.best and (is_worse or is_diverging or not run.optimization.is_finite):
+    gives_way = is_diverging and bool(run.state.best_score) and best_step >= MATURE * run.state.step
+    if run.best and (is_worse or gives_way or not run.optimization.is_finite):
         return run.best, run.state.best_score
     is_known = not run.data.validation or (scored and scored[-1].step == run.state.step)
     return {}, run.state.best_score if is_known else None
 
 
 def _reached(
-    run: TrainingRun, model: Model, annotated: Sequence[Example], should_stop: Callable[[], bool]
+    run: TrainingRun,
+    model: Model,
+    annotated: Sequence[Example],
+    should_stop: Callable[[], bool],
+    take_maps: TakeMaps | None = None,
 ) -> PredictionConfig:
-    """Settings with the seed threshold that most objects of some images reach; as they are without images."""
+    """Settings with the seed threshold that most objects of some images reach; as they are without images.
+
+    `take_maps` is called with each of the images and its maps.
+    """
     settings, usual = run.model_config.prediction, run.plan.usual_seed_threshold
     if not annotated:
         return settings
-    return with_reached_seeds(model, annotated, settings, usual, run.plan.precision, should_stop)
+    return with_reached_seeds(model, annotated, settings, usual, run.plan.precision, should_stop, take_maps)
 
 
 def _score(
@@ -142,13 +157,12 @@ def _near_start(
     def model_of(share: float) -> Model:
         return model if share == 1 else run.model(blended(start, trained, share))
 
-    thresholded = run.data.threshold_examples
+    annotated, thresholded = run.data.compared_examples()
 
-    def settings_of(model: Model) -> PredictionConfig:
-        return _reached(run, model, thresholded, should_stop)
+    def settings_of(model: Model, take_maps: TakeMaps | None = None) -> PredictionConfig:
+        return _reached(run, model, thresholded, should_stop, take_maps)
 
-    annotated, precision = run.blended_examples(), run.plan.precision
-    share, settings, found = least_share(model_of, annotated, settings_of, precision, should_stop)
+    share, settings, found = least_share(model_of, annotated, settings_of, run.plan.precision, should_stop)
     if share == 1:
         return model, share, settings
     model = model_of(share)
@@ -161,7 +175,13 @@ def _near_start(
 
 
 def _result(
-    run: TrainingRun, model: Model, prediction: PredictionConfig, share: float, score: float | None, stopped: bool
+    run: TrainingRun,
+    model: Model,
+    prediction: PredictionConfig,
+    share: float,
+    score: float | None,
+    stopped: bool,
+    is_earlier: bool,
 ) -> TrainingResult:
     history = tuple(run.state.history)
     model.config = run.model_config.model_copy(
@@ -172,7 +192,7 @@ def _result(
             "training": _record(run, prediction, share, score),
         }
     )
-    return TrainingResult(model, history, score, stopped, None)
+    return TrainingResult(model, history, score, stopped, None, is_earlier)
 
 
 def _record(run: TrainingRun, prediction: PredictionConfig, share: float, score: float | None) -> dict[str, Any]:

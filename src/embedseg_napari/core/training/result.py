@@ -33,6 +33,8 @@ class TrainingResult:
     """Whether a stop was asked for before the end."""
     path: Path | None
     """Where the model was saved, if it was."""
+    is_earlier: bool = False
+    """Whether training ended before its time and `model` is not its last state, but the one that scored best."""
 
     def __repr__(self) -> str:
         score = "no score" if self.best_score is None else f"score {self.best_score:.3f}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from embedseg_napari.core.events import (
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.runs import unheard
-from embedseg_napari.core.training.blending import SHARES, scored_examples
+from embedseg_napari.core.training.blending import SHARES
 from embedseg_napari.core.training.checkpoint import (
     TrainingState,
     load_checkpoint,
@@ -171,10 +172,12 @@ class TrainingRun:
 
     def start(self) -> TrainingStarted:
         """Say what was found and decided; with a time budget, find out how long validation takes."""
-        scored, thresholded = self.validator.examples, self.data.threshold_examples
-        blending = self.blended_examples() if self.keeps_start else []
-        if (scored or thresholded or blending) and self.config.epochs is None:
-            first, axes, model = (scored or thresholded or blending)[0], self.model_config.axes, self.model()
+        scored, keeps_start = self.validator.examples, self.keeps_start
+        both = self.data.compared_examples() if keeps_start else (self.data.threshold_examples,)
+        # Each image once, be it for the threshold, for the share, or for both.
+        compared = list({id(one): one for one in itertools.chain(*both)}.values())
+        if (scored or compared) and self.config.epochs is None:
+            first, axes, model = (scored or compared)[0], self.model_config.axes, self.model()
             as_is = first.is_normalized
             # The first pass, and the first objects, also load and compile what later ones find ready.
             model.predict(
@@ -188,8 +191,7 @@ class TrainingRun:
                 # Else the first one, of a network that knows nothing yet, is made whatever it costs.
                 self.validation_cost = each * len(scored)
             # Each share that may be kept is compared with a threshold of its own.
-            n_shares = 1 + len(SHARES) if blending else 1
-            self.schedule.reserve += each * n_shares * (len(thresholded) + len(blending))
+            self.schedule.reserve += each * len(compared) * (1 + len(SHARES) if keeps_start else 1)
         return TrainingStarted(
             n_images=len(self.data.training),
             n_validation_images=len(self.data.validation),
@@ -388,10 +390,6 @@ class TrainingRun:
         if weights:
             network.load_state_dict(weights)
         return Model(self.model_config, network)
-
-    def blended_examples(self) -> list[Example]:
-        """Images that the share of the start model's weights is chosen on."""
-        return self.data.predicted(scored_examples(self.data.annotated))
 
     @property
     def keeps_start(self) -> bool:

@@ -10,6 +10,7 @@ from embedseg_napari.core.data.checks import check_alike
 from embedseg_napari.core.data.sparse import object_ids
 from embedseg_napari.core.data.splitting import LEAST_OBJECTS, hold_out_objects, object_fraction
 from embedseg_napari.core.data.stored import StoredExample
+from embedseg_napari.core.training.blending import scored_examples
 from embedseg_napari.core.training.parts import parts_of
 from embedseg_napari.core.training.validation import HeldOutValidator, Validator
 from embedseg_napari.core.wording import readable
@@ -81,8 +82,21 @@ class TrainingSet:
     @property
     def threshold_examples(self) -> list[Example]:
         """Images that the seed threshold is lowered on, to what their objects reach; empty where that is not wanted."""
+        return self.predicted(self._thresholded())
+
+    def _thresholded(self) -> list[Example]:
         is_wanted = self.config.reached_seeds and not self.validation
-        return self.predicted(self.annotated[:MOST_THRESHOLD_EXAMPLES] if is_wanted else [])
+        return self.annotated[:MOST_THRESHOLD_EXAMPLES] if is_wanted else []
+
+    def compared_examples(self) -> tuple[list[Example], list[Example]]:
+        """Images that shares of a start model's weights are compared on, and those of `threshold_examples`.
+
+        What is in both is the same object, so that it is read once and needs to be segmented once.
+        """
+        scored, thresholded = scored_examples(self.annotated), self._thresholded()
+        parts = {id(one): self.predicted([one]) for one in [*scored, *thresholded]}
+        of_scored = scored_examples([part for one in scored for part in parts[id(one)]])
+        return of_scored, [part for one in thresholded for part in parts[id(one)]]
 
     def validator(self) -> Validator:
         """What scores the network: on whole images if there are any, else on the objects held out."""

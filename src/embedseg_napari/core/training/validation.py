@@ -16,7 +16,8 @@ from embedseg_napari.core.evaluation.held_out import held_out_ious
 from embedseg_napari.core.evaluation.matching import IOU_THRESHOLDS, match_rows
 from embedseg_napari.core.evaluation.thresholds import is_sure_gain, reached_seed_threshold, search_thresholds
 from embedseg_napari.core.events import Message
-from embedseg_napari.core.runs import drain, never, unheard
+from embedseg_napari.core.model.quiet import quietly_embedded
+from embedseg_napari.core.runs import drain, never
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.maps import EmbeddingMaps
     from embedseg_napari.core.model.model import Model
+
+    TakeMaps = Callable[[Example, EmbeddingMaps], None]
 
 MARGIN_SCALES, LEAST_GAIN = (1.0, 1.1, 1.2, 1.35), 0.001
 """Scales of the margins that are tried, and the gain of mean AP below which nothing changes."""
@@ -83,7 +86,7 @@ class Validator:
         for example in self.examples:
             if should_stop():
                 raise Stopped("Stopped while held-out images were segmented.")
-            yield _embed(model, example, precision)
+            yield quietly_embedded(model, example, precision)
 
     def score(self, maps: Iterable[EmbeddingMaps], settings: PredictionConfig) -> Scores:
         """Cluster the maps and score the labels."""
@@ -136,7 +139,7 @@ class Validator:
                 break
             if should_stop():
                 raise Stopped("Stopped while thresholds and precision were chosen.")
-            exact.append(_embed(model, self.examples[i], "float32"))
+            exact.append(quietly_embedded(model, self.examples[i], "float32"))
         part = self.of(order[: len(exact)])
         if self.chooses_model:
             settings = part.with_best_margins(exact, part._with_best_thresholds(exact, settings))
@@ -199,16 +202,6 @@ class HeldOutValidator(Validator):
         return Scores(found[0], float(np.mean(found)))
 
 
-def _embed(model: Model, example: Example, precision: str) -> EmbeddingMaps:
-    return model.embed(
-        example.image,
-        model.config.axes,
-        normalize=not example.is_normalized,
-        precision=precision,
-        on_event=unheard,
-    )
-
-
 def with_reached_seeds(
     model: Model,
     annotated: Sequence[Example],
@@ -216,18 +209,18 @@ def with_reached_seeds(
     usual: float,
     precision: str,
     should_stop: Callable[[], bool] = never,
+    take_maps: TakeMaps | None = None,
 ) -> PredictionConfig:
-    """Settings with the usual seed threshold, or what most annotated objects reach; see `reached_seed_threshold`."""
-    maps = (
-        model.embed(
-            one.image,
-            model.config.axes,
-            normalize=not one.is_normalized,
-            precision=precision,
-            on_event=unheard,
-            should_stop=should_stop,
-        )
-        for one in annotated
-    )
-    pairs = [(one.seed_map, known_instances(example)) for one, example in zip(maps, annotated, strict=True)]
-    return settings.model_copy(update={"seed_threshold": reached_seed_threshold(pairs, start=usual)})
+    """Settings with the usual seed threshold, or what most annotated objects reach; see `reached_seed_threshold`.
+
+    `take_maps` is called with each image and its maps, which are not kept: those of volumes take gigabytes.
+    """
+
+    def pairs() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for example in annotated:
+            maps = quietly_embedded(model, example, precision, should_stop)
+            if take_maps is not None:
+                take_maps(example, maps)
+            yield maps.seed_map, known_instances(example)
+
+    return settings.model_copy(update={"seed_threshold": reached_seed_threshold(pairs(), start=usual)})

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS
-from embedseg_napari.core.wording import count, duration, score_words
+from embedseg_napari.core.wording import count, duration, no_score_words, score_words
 from embedseg_napari.viewer.train.loss_plot import LossPlot
 from embedseg_napari.viewer.widgets.boxes import ERROR_COLOR, Sentence, button, short
 
@@ -182,7 +182,7 @@ class ProgressBox(QWidget):
         if result.best_score is not None:
             score = f" {score_words(result.best_score, self.n_held_out_objects, ENOUGH_OBJECTS)}"
         if result.stopped and result.best_score is None:
-            score = f" It was stopped after {count(result.steps, 'step')} and has no score: look well at what it finds."
+            score = f" {no_score_words(result.steps)}"
         self.outcome.setText(f"Model <b>{short(result.path.stem)}</b> is saved and can be chosen in Segment.{score}")
         self.outcome.setToolTip(str(result.path))
         self._show_after(True)
