@@ -110,7 +110,7 @@ def test_a_curve_keeps_first_last_and_best(n):
     history = [
         {"epoch": i, "seconds": i, "loss": 1.0, "ap_50": None, "ap_mean": 0.5, "is_best": i == best} for i in range(n)
     ]
-    header, rows = curve_rows(history, 0.5)
+    header, rows = curve_rows(history, {"best_score": 0.5, "n_validation_images": 4})
     assert len(rows) <= 10
     shown = [int(row[0].split()[0]) for row in rows]
     assert {1, best + 1, n} <= set(shown)
@@ -123,4 +123,11 @@ def test_a_curve_keeps_first_last_and_best(n):
 def test_what_was_best_for_a_while_is_not_called_kept_where_the_model_is_another(score):
     history = [{"epoch": 0, "seconds": 1, "loss": 1.0, "ap_50": 0.1, "ap_mean": 0.05, "is_best": True}]
     history += [{"epoch": 1, "seconds": 9, "loss": 0.5, "ap_50": None, "ap_mean": None, "is_best": False}]
-    assert [row[0] for row in curve_rows(history, score)[1]] == ["1", "2"]
+    assert [row[0] for row in curve_rows(history, {"best_score": score, "n_validation_images": 4})[1]] == ["1", "2"]
+
+
+@pytest.mark.parametrize(("steps", "shown"), [(20, ["1", "2 kept"]), (25, ["1", "2"])])
+def test_where_objects_are_held_out_the_last_state_is_the_model_whatever_its_row_scored(steps, shown):
+    rows = ({"epoch": i, "step": 10 * (i + 1), "loss": 1.0, "ap_mean": 0.1, "is_best": i == 0} for i in range(2))
+    training = {"best_score": 0.6, "n_held_out_objects": 5, "steps": steps}
+    assert [row[0] for row in curve_rows(list(rows), training)[1]] == shown

@@ -44,7 +44,7 @@ def info(
         return
     show_table(f"Model {config.name or model}", ("", ""), model_card(config), left=2)
     if config.history:
-        header, rows = curve_rows([dict(row) for row in config.history], config.training.get("best_score"))
+        header, rows = curve_rows([dict(row) for row in config.history], config.training)
         show_table("Training curve", header, rows)
 
 

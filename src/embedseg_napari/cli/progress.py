@@ -11,7 +11,7 @@ from embedseg_napari.cli.failures import sentence
 from embedseg_napari.core.wording import clock_time, count, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.progress import Progress
 
@@ -126,13 +126,18 @@ def started_lines(event: TrainingStarted) -> list[str]:
     ]
 
 
-def curve_rows(history: Sequence[dict[str, Any]], score: object) -> tuple[list[str], list[list[str]]]:
+def curve_rows(history: Sequence[dict[str, Any]], training: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """Header and at most `CURVE_ROWS` rows of a training curve; the one that was kept and the last are among them.
 
-    What was best for a while is not the model where a training was stopped later: only the row with its `score` is.
+    What was best for a while is not the model where a training was stopped later: with held-out images only the row
+    with the model's score is, without them the state after its last step. `training` is what a model says of its own.
     """
     wanted = {round(i * (len(history) - 1) / max(CURVE_ROWS - 2, 1)) for i in range(CURVE_ROWS - 1)}
-    is_kept = [score is not None and row.get("is_best") and row.get("ap_mean") == score for row in history]
+    score = training.get("best_score")
+    if training.get("n_validation_images"):
+        is_kept = [score is not None and row.get("is_best") and row.get("ap_mean") == score for row in history]
+    else:
+        is_kept = [score is not None and row.get("step") == training.get("steps") for row in history]
     kept = [i for i, is_it in enumerate(is_kept) if is_it][-1:]
     chosen = sorted({i for i in wanted if i < len(history)} | set(kept))
 

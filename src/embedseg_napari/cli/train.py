@@ -359,7 +359,7 @@ def _check_places(
 
 def _report(result: TrainingResult, run_folder: Path) -> None:
     if result.history:
-        header, rows = curve_rows([dataclasses.asdict(row) for row in result.history], result.best_score)
+        header, rows = curve_rows([dataclasses.asdict(row) for row in result.history], result.model.config.training)
         show_table("Training curve", header, rows)
     if result.best_score is not None:
         from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS

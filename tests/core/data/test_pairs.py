@@ -7,12 +7,16 @@ import unicodedata
 
 import numpy as np
 import pytest
+import tifffile
 from pair_steps import SHAPES, labels_of, save
 from PIL import Image
 
 from embedseg_napari.core.data.checks import check_examples
+from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.pairs import find_dataset, from_arrays, load_folder
+from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.region import Part
 from embedseg_napari.core.files.tiff import write_image
 
 
@@ -252,3 +256,22 @@ def test_real_sets_pass_the_checks(shared_data, name, n, ndim, is_planes):
     warnings = check_examples(examples)
     assert any("several pieces" in text for text in warnings) == (name in ("usiigaci", "bbbc010"))
     assert any("how large their voxels are" in text for text in warnings) == (ndim == 3)
+
+
+@pytest.mark.parametrize("limit", [1.0, None])
+def test_alpha_that_hides_nothing_is_no_channel_in_memory_or_on_the_disk(tmp_path, rng, limit):
+    labels = np.zeros((60, 80), np.uint16)
+    labels[10:20, 10:30] = 1
+    image = rng.integers(0, 255, (60, 80, 4)).astype(np.uint8)
+    image[..., 3] = 255
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    tifffile.imwrite(tmp_path / "images" / "a.tif", image, photometric="rgb")
+    tifffile.imwrite(tmp_path / "masks" / "a.tif", labels)
+    (example,) = load_folder(tmp_path, from_disk=FromDisk(limit))
+    assert isinstance(example, StoredExample) == (limit is not None)
+    (mean,) = load_folder(tmp_path, from_disk=FromDisk(limit), channel="mean")
+    whole = Part((0, 0), (60, 80))
+    found, grey = (one.image if limit is None else one.image.read(whole) for one in (example, mean))
+    np.testing.assert_array_equal(found, np.moveaxis(image[..., :3], -1, 0))
+    np.testing.assert_allclose(grey[0], image[..., :3].mean(-1), rtol=1e-5)

@@ -80,11 +80,16 @@ def test_alpha_that_hides_nothing_is_left_out(tmp_path, rng, dtype, planes, lazi
         np.testing.assert_array_equal(picture.array, kept if planes == "contig" else kept.transpose(2, 0, 1))
 
 
-def test_alpha_of_frames_is_left_out(tmp_path, rng):
+@pytest.mark.parametrize("lazily", [False, True])
+@pytest.mark.parametrize("axes", ["TYXS", "ZYXS"])
+@pytest.mark.parametrize("last", [255, 7])
+def test_alpha_of_frames_is_left_out_where_it_hides_nothing_in_any(tmp_path, rng, axes, lazily, last):
     array = rng.integers(0, 200, (3, 20, 30, 4)).astype(np.uint8)
     array[..., 3] = 255
-    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb", metadata={"axes": "TYXS"})
-    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").array, array[..., :3])
+    array[2, 3, 4, 3] = last
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb", metadata={"axes": axes})
+    picture = read_image(tmp_path / "a.tif", lazily=lazily)
+    np.testing.assert_array_equal(np.asarray(picture.array), array[..., : 3 if last == 255 else 4])
 
 
 def test_a_fourth_ink_is_no_alpha(tmp_path):

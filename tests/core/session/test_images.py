@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -84,6 +85,21 @@ def test_image_file_is_remembered_not_copied(session, tmp_path, rng):
         with pytest.raises(DataError, match=r"a\.tif.*volume is missing") as missing:
             again.load_image("volume")
         assert not isinstance(missing.value, ImageChanged)
+
+
+def test_sessions_of_before_keep_an_alpha_channel_that_hides_nothing(session, tmp_path, rng):
+    array = rng.integers(0, 255, (20, 24, 4)).astype(np.uint8)
+    array[..., 3] = 255
+    tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb")
+    session.add_image("tissue", read_image(tmp_path / "a.tif"))
+    path = session.folder / "session.json"
+    with reopened(session) as again:
+        np.testing.assert_array_equal(again.load_image("tissue").array, array[..., :3])
+    state = json.loads(path.read_text())
+    state["images"][-1]["shape"] = list(array.shape)
+    path.write_text(json.dumps(state))
+    with AnnotationSession.open(session.folder) as again:
+        np.testing.assert_array_equal(again.load_image("tissue").array, array)
 
 
 @pytest.mark.parametrize("case", ["a stack of files", "one channel of a file", "another type", "damaged"])

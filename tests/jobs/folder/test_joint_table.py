@@ -218,3 +218,29 @@ def test_a_table_that_cannot_be_written_anew_ends_no_run(job: FolderJob, monkeyp
     with pytest.raises(DataError, match="in use"):
         run(replace(job, overwrite=True))
     assert (job.results / TABLE).read_text() == before
+
+
+def test_rows_of_a_table_that_is_in_use_go_beside_it_and_it_is_not_believed(
+    job: FolderJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(job)
+    before = (job.results / TABLE).read_text()
+    real = joint_table.write_text
+
+    def refuse(path: Path, *text: Any, **options: Any) -> None:
+        if path.name == TABLE:
+            raise DataError(f"{path} is in use.")
+        real(path, *text, **options)
+
+    monkeypatch.setattr(joint_table, "write_text", refuse)
+    wider = replace(job, changes=job.changes | {"margin_scale": 1.5}, overwrite=True)
+    with pytest.raises(DataError, match=r"in use\. .*objects-2\.csv; put it in the place of objects\.csv"):
+        run(wider)
+    assert (job.results / TABLE).read_text() == before
+    assert listed(job, "objects-2.csv") == in_labels(job, "a", "b")
+    assert (job.results / "report.html").is_file()
+    monkeypatch.undo()
+    # The earlier table may have as many rows; they are not of these labels.
+    _, result = run(replace(wider, resume=True, overwrite=False))
+    assert (result.n_skipped, result.n_saved) == (0, 2)
+    assert (job.results / TABLE).read_text() == (job.results / "objects-2.csv").read_text()

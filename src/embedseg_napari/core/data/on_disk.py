@@ -15,6 +15,7 @@ from embedseg_napari.core.data.masks import require_ids
 from embedseg_napari.core.data.piece_cache import PieceCache
 from embedseg_napari.core.data.stored import StoredExample, StoredLabels, StoredPixels, measured
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.brightness import is_opaque
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.picture import TIFF
 from embedseg_napari.core.files.region import Part, choose_region
@@ -199,6 +200,9 @@ def stored_examples(
     is_colour, middle = image.axes.endswith("C"), _places(pixels.shape, 1)
     parts, every = _places(pixels.shape, PLACES) if is_colour else middle, replace(pixels, channel="all")
     seen = np.concatenate([every.read(0, part).reshape(every.n_channels, -1) for part in parts], 1)
+    if is_colour and len(seen) == 4 and is_opaque(seen[3]):
+        # As where it is read whole: what hides nothing is no channel.
+        pixels, seen = replace(pixels, first=3), seen[:3]
     # Bare glass, or what was never written, has no colour.
     check(seen, where, is_colour and bool((seen.min(1) < seen.max(1)).any()))
     pixels = replace(pixels, channel="all" if channel is None or "C" not in image.axes else channel)

@@ -64,15 +64,23 @@ def as_brightness(
 
 def is_opaque(alpha: np.ndarray) -> bool:
     """Whether an alpha channel hides nothing."""
-    opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "ui" else 1
-    return bool((alpha == opaque).all())
+    return bool((alpha == opaque_value(alpha.dtype)).all())
+
+
+def opaque_value(dtype: np.dtype[Any]) -> int:
+    """What an alpha channel of a type holds where nothing is seen through."""
+    return int(np.iinfo(dtype).max) if dtype.kind in "ui" else 1
 
 
 def _without_opaque_alpha(array: Any, axes: str) -> Any:
     """Red, green and blue without a fourth value through which nothing is seen; frames on the disk stay there."""
     at = axes.index("S")
-    if array.shape[at] != 4 or (isinstance(array, FramesOnDisk) and axes[0] not in "YS"):
+    if array.shape[at] != 4:
         return array
+    if isinstance(array, FramesOnDisk) and axes[0] not in "YS":
+        colours, alpha = ((..., part, *[slice(None)] * (len(axes) - 1 - at)) for part in (slice(3), 3))
+        is_hidden = all(is_opaque(array[frame][alpha]) for frame in range(len(array)))
+        return array.each(lambda frame: frame[colours]) if is_hidden else array
     array = np.moveaxis(np.asarray(array), at, -1)
     return np.moveaxis(array[..., :3] if is_opaque(array[..., 3]) else array, -1, at)
 

@@ -46,6 +46,8 @@ class Region:
         What of its channels is seen.
     start, stop : tuple of int
         First pixel, and one past the last, per spatial axis (z, y, x).
+    first : int, optional
+        How many of its channels there are to see, from the first; all of them without it.
     """
 
     array: Any
@@ -53,6 +55,7 @@ class Region:
     channel: Channel
     start: tuple[int, ...]
     stop: tuple[int, ...]
+    first: int | None = None
 
     @property
     def n_frames(self) -> int:
@@ -62,7 +65,9 @@ class Region:
     @property
     def n_channels(self) -> int:
         """Channels that are seen."""
-        return int(self.array.shape[self.axes.index("C")]) if "C" in self.axes and self.channel == "all" else 1
+        if "C" not in self.axes or self.channel != "all":
+            return 1
+        return self.first or int(self.array.shape[self.axes.index("C")])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,10 +79,10 @@ class Region:
         key: dict[str, int | slice] = {"T": frame}
         for letter, low, high, first in zip(spatial_axes(self.axes), box.start, box.stop, self.start, strict=True):
             key[letter] = slice(low + first, high + first)
-        if isinstance(self.channel, int):
-            key["C"] = self.channel
+        if "C" in self.axes:
+            key["C"] = self.channel if isinstance(self.channel, int) else slice(self.first)
         part = read_part(self.array, self.axes, key)
-        if "C" not in self.axes or "C" in key:
+        if "C" not in self.axes or isinstance(self.channel, int):
             return part[None]
         return mean_of_channels(part, keepdims=True) if self.channel == "mean" else part
 

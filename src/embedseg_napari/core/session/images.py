@@ -14,6 +14,7 @@ import numpy as np
 
 from embedseg_napari.core.axes import parse_axes, reorder, spatial_axes, to_frames
 from embedseg_napari.core.errors import DataError
+from embedseg_napari.core.files.brightness import opaque_value
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.picture import TIFF, PartOf, same_pixels
 from embedseg_napari.core.files.tiff import read_image, write_image
@@ -127,6 +128,10 @@ def read_picture(folder: Path, image: SessionImage) -> Picture:
         # Reading leaves axes of length 1 out.
         if picture.array.size == math.prod(image.shape):
             picture = replace(picture, array=picture.array.reshape(image.shape))
+    if picture.is_colour and image.shape == (*picture.array.shape[:-1], 4):
+        # Sessions of before took an alpha channel that hides nothing for a fourth colour, and so did their rounds.
+        alpha = np.full((*picture.array.shape[:-1], 1), opaque_value(picture.array.dtype), picture.array.dtype)
+        picture = replace(picture, array=np.concatenate([picture.array, alpha], -1))
     if picture.array.shape != image.shape or picture.array.dtype.name != image.dtype:
         raise ImageChanged(
             f"{picture.path}: holds {picture.array.dtype} of shape {picture.array.shape}, but the image {image.name} "

@@ -35,6 +35,12 @@ def find_table(results: Path) -> tuple[Path, dict[str, Table] | None]:
     raise AssertionError("numbers do not end")
 
 
+def _free_place(results: Path) -> Path:
+    """A name with a number that is not taken."""
+    places = (results / TABLE.replace(".", f"-{number}.") for number in counted(2))
+    return next(place for place in places if not os.path.lexists(place))
+
+
 def is_own_table(table: Path) -> bool:
     """Whether the table beside an image's labels is one of its objects alone; an image may be called ``objects``."""
     return is_object_table(table) and (table.name != TABLE or (read_tables(table) or {}).keys() <= {table.stem})
@@ -96,12 +102,23 @@ def renew_table(
         names = dict.fromkeys(images)
         own = iter([name for name in names if name in found])
         order = [next(own) if name in names else name for name in found]
+        text = as_csv([found[name] for name in order])
         try:
-            write_text(place, as_csv([found[name] for name in order]), overwrite=earlier is not None)
+            write_text(place, text, overwrite=earlier is not None)
         except DataError as error:
-            if is_asked:
-                raise
-            fault = error
+            if not is_asked:
+                fault = error
+            else:
+                # Scores stand nowhere else; a table that is open in another program may not be replaced.
+                spare = _free_place(results)
+                try:
+                    write_text(spare, text, overwrite=False)
+                except DataError:
+                    raise error from None
+                raise DataError(
+                    f"{error} The table of all images, with the objects of this run, is {spare}; put it in the place "
+                    f"of {place.name}."
+                ) from error
     if fault is not None:
         yield Message(f"{place.name} is of earlier labels, and was not written anew: {fault}", "warning")
         return 0

@@ -23,14 +23,14 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder.earlier_run import is_made_here, is_whole, require_same_image, signature
+from embedseg_napari.jobs.folder.earlier_run import is_done, is_made_here, is_whole, signature
 from embedseg_napari.jobs.folder.joint_table import find_table, is_own_table, renew_table
 from embedseg_napari.jobs.folder.label_frames import LabelFrames
 from embedseg_napari.jobs.folder.map_file import MapFile
 from embedseg_napari.jobs.folder.plan import FolderJob, Output, folder_of_images, plan, words_of
 from embedseg_napari.jobs.folder.report import FolderReport
 from embedseg_napari.jobs.object_table import as_csv, object_table
-from embedseg_napari.jobs.recipe import file_words, model_words, read_recipe, record
+from embedseg_napari.jobs.recipe import file_words, model_words, record
 from embedseg_napari.jobs.segment import ImageStarted, SegmentJob, loaded, predict, settings_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     skipped: set[str] = set()
     failures: list[ImageFailed] = []
     stopped = False
-    listed = find_table(job.results)[1] if job.resume and job.tables == "together" else None
+    listed = find_table(job.results) if job.resume and job.tables == "together" else None
     is_reported = n_images > 1 if job.report is None else job.report
     with FolderReport(job, n_images) if is_reported else nullcontext() as report:
         try:
@@ -145,7 +145,7 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                     raise Stopped("Stopped between two images.")
                 yield ImageStarted(index, n_images, output.image.name)
                 try:
-                    if job.resume and _is_done(output, job, made_by, listed):
+                    if job.resume and is_done(output, job, made_by, listed):
                         skipped.add(output.labels.stem)
                         if report is not None:
                             report.add_earlier(output, model.config)
@@ -171,37 +171,26 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
         except Stopped:
             stopped = True
         n_kept = 0
+        unwritten: DataError | None = None
         if tables:
             names = [output.labels.stem for output in outputs]
             is_asked, overwrite = job.tables == "together", job.overwrite
-            n_kept = yield from renew_table(
-                job.results, names, tables, renewed, skipped, is_asked=is_asked, overwrite=overwrite
-            )
+            try:
+                n_kept = yield from renew_table(
+                    job.results, names, tables, renewed, skipped, is_asked=is_asked, overwrite=overwrite
+                )
+            except DataError as error:
+                unwritten = error
         page = None
         if report is not None and (tables or skipped):
             try:
                 page = report.write([(one.path, one.error) for one in failures], model, is_stopped=stopped)
             except DataError as error:
                 yield Message(f"The report was not written: {error}", "warning")
+    if unwritten is not None:
+        raise unwritten
     n_objects = sum(len(table["label"]) for table in tables.values())
     return FolderResult(n_images, len(tables), n_objects, tuple(failures), stopped, len(skipped), page, n_kept)
-
-
-def _is_done(output: Output, job: FolderJob, made_by: str, listed: dict[str, Table] | None) -> bool:
-    """Whether an earlier run has left all that is asked for of an image."""
-    if not is_whole(output.labels, marked(made_by) if job.planes else made_by) or not output.recipe.exists():
-        return False
-    require_same_image(output.image, output.labels)
-    if job.tables == "each" and not output.table.exists():
-        return False
-    if job.tables == "together":
-        known = (read_recipe(output.labels) or {}).get("labels")
-        table = (listed or {}).get(output.labels.stem)
-        # One without objects has no row.
-        n_rows = 0 if table is None else len(table["label"])
-        if listed is None or not isinstance(known, dict) or known.get("n_objects") != n_rows:
-            return False
-    return not job.save_maps or is_whole(output.maps, made_by)
 
 
 def _segment_file(
