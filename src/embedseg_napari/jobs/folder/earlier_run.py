@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
-from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file, marked
+from embedseg_napari.core.files.plane_stack import each_plane, is_plane_file
 from embedseg_napari.core.files.tiff import read_image, read_software
 from embedseg_napari.core.model.fingerprint import digest_of, geometry_of
 from embedseg_napari.core.model.known_models import CHECKPOINTS
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embedseg_napari.core.model.model import Model
-    from embedseg_napari.jobs.folder.plan import FolderJob, Output
-    from embedseg_napari.jobs.object_table import Table
 
 MADE_HERE = "embedseg-napari, model and settings"
 
@@ -85,24 +83,3 @@ def require_same_image(image: Path, labels: Path) -> None:
             f"{labels}: are labels of another image called {image.name}, or of this one before it was changed; they "
             "are left as they are. Move them away, or choose another folder."
         )
-
-
-def is_done(output: Output, job: FolderJob, made_by: str, earlier: tuple[Path, dict[str, Table] | None] | None) -> bool:
-    """Whether an earlier run has left all that is asked for of an image; `earlier` is its table of all images."""
-    if not is_whole(output.labels, marked(made_by) if job.planes else made_by) or not output.recipe.exists():
-        return False
-    require_same_image(output.image, output.labels)
-    if job.tables == "each" and not output.table.exists():
-        return False
-    if job.tables == "together":
-        place, listed = earlier or (None, None)
-        known = (read_recipe(output.labels) or {}).get("labels")
-        table = (listed or {}).get(output.labels.stem)
-        # One without objects has no row.
-        n_rows = 0 if table is None else len(table["label"])
-        if place is None or listed is None or not isinstance(known, dict) or known.get("n_objects") != n_rows:
-            return False
-        # As many rows may be of earlier labels, where no table could be written after those that are there.
-        if place.stat().st_mtime_ns < output.labels.stat().st_mtime_ns:
-            return False
-    return not job.save_maps or is_whole(output.maps, made_by)

@@ -23,7 +23,8 @@ from embedseg_napari.core.files.zarr_image import is_store
 from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder.earlier_run import is_done, is_made_here, is_whole, signature
+from embedseg_napari.jobs.folder.earlier_run import is_made_here, is_whole, signature
+from embedseg_napari.jobs.folder.finished import is_done
 from embedseg_napari.jobs.folder.joint_table import find_table, is_own_table, renew_table
 from embedseg_napari.jobs.folder.label_frames import LabelFrames
 from embedseg_napari.jobs.folder.map_file import MapFile
