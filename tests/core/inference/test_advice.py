@@ -230,6 +230,14 @@ def test_a_model_that_hardly_learned_is_to_be_trained_further() -> None:
     assert told.text.endswith("The model was trained for only 12 steps: train it further, or try another one.")
 
 
+def test_where_another_model_is_surer_than_one_that_hardly_learned_both_are_told() -> None:
+    config = ModelConfig(training={"steps": 48})
+    told = remark(config, None, 3, [None], config.prediction, suggestion=Suggestion({}, 0.67, 0.0, "cells-phase-2d"))
+    assert told is not None
+    assert told.text.startswith("The model was trained for only 48 steps and may be trained further. The model cells")
+    assert told.action == "Try cells-phase-2d"
+
+
 @pytest.mark.parametrize(("seeds", "threshold"), [("greedy", "seed"), ("local_maxima", "foreground")])
 def test_the_threshold_that_would_help_is_named(seeds: str, threshold: str) -> None:
     seen = Observations()

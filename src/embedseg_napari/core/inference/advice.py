@@ -150,12 +150,14 @@ def remark(
     if isinstance(suggestion, Unknown) and suggestion.sure is None and (n_objects or n_too_small):
         # They lie elsewhere than where other scales and models were tried.
         suggestion = None
+    steps = _few_steps(config)
+    if isinstance(suggestion, Suggestion) and steps is not None:
+        facts.append(f"The model was trained for only {count(steps, 'step')} and may be trained further.")
     if suggestion is not None:
         return suggestion.advice(" ".join(facts))
     if is_empty and n_too_small:
         facts.append("Lower the minimum size, or try another model or scale.")
     elif is_empty:
-        steps = _few_steps(config)
         lower = f"Try another model or scale, or lower the {settings.threshold_of_seeds}."
         facts.append(lower if steps is None else _further(steps))
     elif facts and (seen is None or not seen.sentences()):
