@@ -107,6 +107,16 @@ def test_the_plane_that_is_looked_at_stays(viewer, tmp_path, is_first):
     assert viewer.dims.current_step[0] == (9 if is_first else 13)
 
 
+def test_the_plane_stays_where_a_second_volume_is_opened(viewer, tmp_path):
+    watch_layers(viewer)
+    for name in ("one", "two"):
+        write_image(tmp_path / f"{name}.tif", np.ones((51, 20, 20), np.uint8), "ZYX", (2.18, 1, 1), "um")
+    viewer.open(str(tmp_path / "one.tif"), plugin="napari")
+    viewer.dims.set_current_step(0, 25)
+    viewer.open(str(tmp_path / "two.tif"), plugin="napari")
+    assert viewer.dims.current_step[0] == 25
+
+
 @pytest.mark.parametrize("panel", ["EmbedSeg: Segment", "EmbedSeg: Train", "EmbedSeg: Evaluate"])
 def test_every_viewer_with_a_panel_is_watched(make_napari_viewer_proxy, tmp_path, panel):
     path = tmp_path / "image.tif"

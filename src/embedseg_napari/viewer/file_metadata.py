@@ -90,7 +90,9 @@ class _Watcher:
             for layer in tuple(viewer.layers)
             if layer == event.value or _path_of_labels(layer) is not None
         ]
-        if any(changed) and len(self._step) == viewer.dims.ndim:
+        # Until it has its size, a layer may reach so far that napari moves the sliders to its end.
+        is_resized = any(changed) or (is_sized and len(viewer.layers) > 1)
+        if is_resized and len(self._step) == viewer.dims.ndim:
             viewer.dims.set_current_step(range(len(self._step)), self._step)
 
 

@@ -10,6 +10,7 @@ from embedseg_napari.core.data.example import Example
 from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.model.known_models import bundled_names, find_model_file, start_models, start_path
 from embedseg_napari.core.runs import drain
+from embedseg_napari.core.training import handover
 from embedseg_napari.core.training.start import start_model
 from embedseg_napari.core.training.trainer import Trainer, train
 
@@ -70,6 +71,14 @@ def test_a_training_goes_on_only_with_what_it_began_with(blobs, tmp_path):
             drain(Trainer(longer, [blobs(2)], (), other, folder, device="cpu", resume=True).run())
         result = drain(Trainer(longer, [blobs(2)], (), began, folder, device="cpu", resume=True).run())
         assert result.model.config.training["steps"] == 2
+
+
+@pytest.mark.parametrize(("name", "keeps"), [("start-2d", False), ("nuclei-2d", True)])
+def test_nothing_is_kept_of_a_model_that_was_made_for_being_trained_on(blobs, name, keeps, monkeypatch):
+    monkeypatch.setattr(handover, "least_share", lambda model_of, *_: (0.5, model_of(0.5).config.prediction, 1.0))
+    config = TrainingConfig.preset("few", epochs=1, steps_per_epoch=1, precision="float32", batch_size=1)
+    result = drain(Trainer(config, [blobs(2)], (), start_model(name, FEW, FLAT), device="cpu").run())
+    assert result.model.config.training["share_trained"] == (0.5 if keeps else 1)
 
 
 def test_the_run_of_an_older_version_is_not_mixed_with_a_model_it_may_not_have_begun_with(blobs, tmp_path):

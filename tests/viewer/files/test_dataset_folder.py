@@ -86,6 +86,16 @@ def test_files_pair_as_for_training(layer_viewer, tmp_path, blobs):
         open_dataset_folder(layer_viewer, tmp_path)
 
 
+@pytest.mark.parametrize("is_partly_known", [False, True])
+def test_what_layers_do_not_know_of_a_folder_is_said(layer_viewer, folder, monkeypatch, is_partly_known):
+    said = []
+    monkeypatch.setattr(dataset_folder, "show_warning", said.append)
+    if is_partly_known:
+        write_labels(folder / "train" / "ignore" / "a.tif", np.ones((8, 9), bool), "YX")
+    open_dataset_folder(layer_viewer, folder)
+    assert [("ignore/" in text, "A folder" in text) for text in said] == [(True, True)] * is_partly_known
+
+
 def test_a_folder_that_is_no_data_set_is_a_sentence(layer_viewer, tmp_path):
     with pytest.raises(DataError, match="found neither images/ and masks/"):
         open_dataset_folder(layer_viewer, tmp_path)

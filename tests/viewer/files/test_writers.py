@@ -151,6 +151,18 @@ def test_colours_of_layers_are_kept(layer_viewer, tmp_path, rng, dtype, shape):
     np.testing.assert_allclose(layer.scale[-2:], (0.5, 0.25))
 
 
+@pytest.mark.parametrize("place", [{}, {"scale": (0.5, 0.25), "units": UM * 2}])
+@pytest.mark.parametrize("n", [3, 4])
+def test_colours_of_a_picture_whose_axes_have_no_names_are_kept(layer_viewer, tmp_path, rng, n, place):
+    colours = rng.integers(0, 200, (40, 50, n)).astype(np.uint8)
+    layer_viewer.add_image(colours, name="tissue", rgb=True, **place)
+    layer_viewer.layers.save(str(tmp_path / "out"), plugin="embedseg-napari")
+    picture = read_image(tmp_path / "out" / "tissue.tif")
+    assert (picture.axes, picture.is_colour) == ("YXC", True)
+    assert picture.spacing == (place["scale"] if place else None)
+    np.testing.assert_array_equal(picture.array, colours)
+
+
 def test_nothing_is_overwritten_in_a_folder(tmp_path):
     layers = [(np.ones((8, 9), np.uint8), {"name": name}, "labels") for name in "ab"]
     (tmp_path / "b.tif").write_bytes(b"precious")

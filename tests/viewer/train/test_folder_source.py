@@ -108,6 +108,12 @@ def test_a_channel_of_the_images_of_a_folder_can_be_chosen(panel, qtbot, blobs, 
     assert panel.request().channel == "mean"
     box.setCurrentText("all")
     assert panel.request().channel is None
+    # It was chosen for the images of this folder.
+    box.setCurrentText("1")
+    panel.folder.setText(str(tmp_path / "set"))
+    assert box.currentText() == "1"
+    panel.folder.setText(str(tmp_path / "another"))
+    assert box.currentText() == "all"
 
 
 def test_what_was_left_out_of_a_folder_is_shown(panel, qtbot, blobs, tmp_path):

@@ -71,6 +71,11 @@ def start_path(ndim: int) -> Path | None:
     return path if path.is_file() else None
 
 
+def is_start(path: Path | None) -> bool:
+    """Whether a file is that of a bundled model made for being trained on."""
+    return path is not None and path.parent == FOLDER / "starts"
+
+
 def start_models() -> list[LibraryModel]:
     """The bundled models made for being trained on."""
     return [LibraryModel(path.stem, path, is_bundled=True) for path in sorted((FOLDER / "starts").glob(f"*{SUFFIX}"))]

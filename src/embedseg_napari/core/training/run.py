@@ -22,6 +22,7 @@ from embedseg_napari.core.events import (
     TrainingStarted,
 )
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
+from embedseg_napari.core.model.known_models import is_start
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.runs import unheard
 from embedseg_napari.core.training.blending import SHARES
@@ -393,6 +394,7 @@ class TrainingRun:
 
     @property
     def keeps_start(self) -> bool:
-        """Whether the model keeps as much of the start model's weights as the annotated objects allow."""
-        is_wanted = self.config.keep_start and self.fabric.global_rank == 0
-        return is_wanted and self.start_from is not None and not self.data.validation
+        """Whether the model keeps as much of its start's weights as the annotated objects allow (`docs/choices.md`)."""
+        is_wanted = self.config.keep_start and self.fabric.global_rank == 0 and not self.data.validation
+        # One that was made for being trained on knows nothing to keep.
+        return is_wanted and self.start_from is not None and not is_start(self.start_from.path)

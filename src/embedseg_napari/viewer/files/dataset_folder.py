@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import show_error, show_info
+from napari.utils.notifications import show_error, show_info, show_warning
 
 from embedseg_napari.core.data.pairs import find_dataset
 from embedseg_napari.core.errors import DataError, EmbedSegError
@@ -111,6 +111,11 @@ def open_dataset_folder(viewer: Viewer, folder: str | Path, most: int = MOST) ->
     without = sum(mask is None for _, mask in pairs[:opened])
     if opened < len(pairs):
         show_info(f"The first {opened} of {len(pairs)} images are open.")
+    if any((part / "ignore").is_dir() for part in (training, validation) if part is not None):
+        show_warning(
+            f"In {Path(folder).name} not all of each image is annotated (ignore/), which layers do not know: to learn "
+            "from it, choose the folder in Train under A folder; embedseg evaluate takes it, too."
+        )
     if without:
         show_info(f"{count(without, 'image')} without a mask.")
     return layers

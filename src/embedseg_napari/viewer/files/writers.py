@@ -182,8 +182,8 @@ def _write_points(target: Path, points: np.ndarray, meta: dict[str, Any]) -> Non
 def _geometry(array: np.ndarray, meta: dict[str, Any]) -> tuple[str, tuple[float, ...] | None, str | None]:
     """Axes, pixel size (z, y, x) and unit of a layer's array."""
     is_rgb = bool(meta.get("rgb", False))
-    axes = named_axes(meta.get("axis_labels"), array.ndim - is_rgb)
-    axes = axes + "C" * is_rgb if axes else guess_axes(array.shape)
+    named = named_axes(meta.get("axis_labels"), array.ndim - is_rgb)
+    axes = (named or guess_axes(array.shape[: array.ndim - is_rgb])) + "C" * is_rgb
     letters, scale, units = axes[: len(axes) - is_rgb], meta.get("scale", ()), meta.get("units")
     if len(scale) != len(letters):
         return axes, None, None

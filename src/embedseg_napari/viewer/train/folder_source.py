@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QWidget
 
 from embedseg_napari.core.axes import parse_axes
@@ -29,6 +29,7 @@ class FolderSource(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._before = ""
         self.edit = self._field("Data-set folder", "Folder with images/ and masks/", TIP)
         self.browse = button("Browse…", "Choose the data-set folder.", self._browse)
         self.axes_edit = self._field(
@@ -46,6 +47,8 @@ class FolderSource(QWidget):
         self.channel_box = channel_box("Channels of the images to learn from: all, their mean, or one; 0 is the first.")
         self.channel_box.setAccessibleName("Channel of the images in the folder")
         self.channel_box.currentIndexChanged.connect(lambda _: self.changed.emit())
+        # A channel is chosen for the images of one folder: those of another are learned from in all colours again.
+        self.edit.textChanged.connect(self._forget_channel)
         row = QHBoxLayout()
         row.addWidget(self.edit, 1)
         row.addWidget(self.browse)
@@ -64,6 +67,12 @@ class FolderSource(QWidget):
         field.setToolTip(tip)
         field.editingFinished.connect(self.changed.emit)
         return field
+
+    def _forget_channel(self, text: str) -> None:
+        if text.strip() != self._before:
+            self._before = text.strip()
+            with QSignalBlocker(self.channel_box):
+                self.channel_box.setCurrentIndex(0)
 
     def _browse(self) -> None:
         text = QFileDialog.getExistingDirectory(self, "Data-set folder", self.edit.text())
