@@ -73,11 +73,20 @@ def test_a_training_goes_on_only_with_what_it_began_with(blobs, tmp_path):
         assert result.model.config.training["steps"] == 2
 
 
-@pytest.mark.parametrize(("name", "keeps"), [("start-2d", False), ("nuclei-2d", True)])
-def test_nothing_is_kept_of_a_model_that_was_made_for_being_trained_on(blobs, name, keeps, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "n", "keeps"), [("start-2d", 12, False), ("start-2d", 3, True), ("nuclei-2d", 12, True)]
+)
+def test_of_a_model_made_for_being_trained_on_nothing_is_kept_but_for_a_few_objects(rng, name, n, keeps, monkeypatch):
     monkeypatch.setattr(handover, "least_share", lambda model_of, *_: (0.5, model_of(0.5).config.prediction, 1.0))
-    config = TrainingConfig.preset("few", epochs=1, steps_per_epoch=1, precision="float32", batch_size=1)
-    result = drain(Trainer(config, [blobs(2)], (), start_model(name, FEW, FLAT), device="cpu").run())
+    labels = np.zeros((64, 80), np.int32)
+    for number in range(n):
+        row, column = divmod(number, 4)
+        labels[20 * row + 4 : 20 * row + 16, 20 * column + 4 : 20 * column + 16] = number + 1
+    example = Example("some", rng.normal(labels[None] > 0, 0.1).astype(np.float32), labels)
+    config = TrainingConfig.preset(
+        "few", epochs=1, steps_per_epoch=1, precision="float32", batch_size=1, validation_objects=0.0
+    )
+    result = drain(Trainer(config, [example], (), start_model(name, FEW, FLAT), device="cpu").run())
     assert result.model.config.training["share_trained"] == (0.5 if keeps else 1)
 
 

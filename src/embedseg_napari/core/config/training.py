@@ -265,7 +265,8 @@ class TrainingConfig(Settings):
     keep_start: bool = Field(
         False,
         description="If training from a model and no images are held out, keep up to half of that model's weights, as "
-        "far as the annotated objects are found about as well with them; nothing is kept of start-2d.",
+        "far as the annotated objects are found about as well with them; of start-2d only where fewer than ten are "
+        "annotated.",
         json_schema_extra=LENGTH,
     )
     memory: Gigabytes | None = Field(

@@ -22,7 +22,6 @@ from embedseg_napari.core.events import (
     TrainingStarted,
 )
 from embedseg_napari.core.losses.spatial_embedding import LOOPS
-from embedseg_napari.core.model.known_models import is_start
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.runs import unheard
 from embedseg_napari.core.training.blending import SHARES
@@ -38,6 +37,7 @@ from embedseg_napari.core.training.optimization import Optimization
 from embedseg_napari.core.training.origin import start_words
 from embedseg_napari.core.training.previews import Previews
 from embedseg_napari.core.training.schedule import Clock, Schedule
+from embedseg_napari.core.training.start import knows_more
 from embedseg_napari.core.training.threads import ThreadTuner
 
 if TYPE_CHECKING:
@@ -396,5 +396,4 @@ class TrainingRun:
     def keeps_start(self) -> bool:
         """Whether the model keeps as much of its start's weights as the annotated objects allow (`docs/choices.md`)."""
         is_wanted = self.config.keep_start and self.fabric.global_rank == 0 and not self.data.validation
-        # One that was made for being trained on knows nothing to keep.
-        return is_wanted and self.start_from is not None and not is_start(self.start_from.path)
+        return is_wanted and knows_more(self.start_from, self.plan.statistics.n_objects)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedseg_napari.core.model.known_models import SCRATCH, start_path
+from embedseg_napari.core.evaluation.before_after import ENOUGH_OBJECTS
+from embedseg_napari.core.model.known_models import SCRATCH, is_start, start_path
 from embedseg_napari.core.model.model_file import read_model_config
 
 if TYPE_CHECKING:
@@ -44,6 +45,14 @@ def usual_start(config: TrainingConfig, ndim: int) -> tuple[Path | None, str]:
     if own != config.architecture != default:
         return None, f"{path.stem}, with which few labels begin otherwise, is a {own} and no {config.architecture}"
     return path, "few labels teach it more than a new network"
+
+
+def knows_more(start: Model | None, n_objects: int) -> bool:
+    """Whether the model that a training started from may know what so many annotated objects do not teach.
+
+    One that was made for being trained on knows less than a whole image shows (`docs/choices.md`, start models).
+    """
+    return start is not None and (n_objects < ENOUGH_OBJECTS or not is_start(start.path))
 
 
 def start_model(
