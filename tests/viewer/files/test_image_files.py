@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,13 +17,15 @@ from embedseg_napari.viewer.files.image_files import image_layer, labels_layer
 def test_channels_behind_the_image_are_colours_or_a_slider(layer_viewer, dtype, n_channels) -> None:
     array = np.random.default_rng(0).integers(0, 200, (20, 30, n_channels)).astype(dtype)
     is_rgb = n_channels == 3 and dtype != "float32"
-    picture = Picture(array, "YXC", (0.5, 0.25), "um", is_colour=is_rgb)
+    picture = Picture(array, "YXC", (0.5, 0.25), "um", path=Path("image.tif"), is_colour=is_rgb)
     data, options, _ = image_layer(picture, "image")
     layer = layer_viewer.add_image(data, **options)
     assert layer.rgb == is_rgb
     np.testing.assert_array_equal(layer.data, array if is_rgb else np.moveaxis(array, -1, 0))
     assert layer.axis_labels == ("y", "x") if is_rgb else ("c", "y", "x")
     np.testing.assert_array_equal(layer.scale[-2:], (0.5, 0.25))
+    # A command of the layer names its file only where both have the same axes.
+    assert ("path" in layer.metadata) == is_rgb
 
 
 @pytest.mark.parametrize("is_said", [True, False])

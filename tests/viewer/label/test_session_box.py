@@ -29,6 +29,11 @@ def test_where_the_folder_is_gone_the_line_says_that_nothing_is_saved(label_pane
     gone = "The folder of session one is gone, and nothing is saved: put it back, or press New session."
     assert line.text() == gone
     assert panel.sessions.new.isEnabled()
+    panel.sessions.set_training(True)
+    assert line.text() == gone.replace(", or press New session", "")
+    assert not panel.sessions.new.isEnabled()
+    panel.sessions.set_training(False)
+    assert line.text() == gone
     (tmp_path / "aside").rename(folder)
     with qtbot.waitSignal(panel.autosave.saved, timeout=20000):
         save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +27,8 @@ def image_layer(picture: Picture, name: str) -> LayerData:
     if axes.endswith("C") and not is_rgb and isinstance(array, np.ndarray):
         # Napari shows the last two axes as rows and columns.
         array, axes = np.moveaxis(array, -1, 0), f"C{axes[:-1]}"
+        # A command would take the axes of the layer for those of its file.
+        picture = replace(picture, path=None)
     options = {**_options(picture, axes[:-1] if is_rgb else axes, name), "rgb": is_rgb}
     if picture.channel_names:
         options["metadata"] = {**options["metadata"], CHANNEL_NAMES: list(picture.channel_names)}

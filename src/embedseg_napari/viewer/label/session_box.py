@@ -149,9 +149,9 @@ class SessionBox(QWidget):
         self.again.setVisible(is_offered)
         if session is not None and session.is_lost:
             name = short(session.folder.name)
-            self.line.setText(
-                f"The folder of session {name} is gone, and nothing is saved: put it back, or press New session."
-            )
+            # While a model trains, its session stays.
+            way_out = "" if self.is_training else ", or press New session"
+            self.line.setText(f"The folder of session {name} is gone, and nothing is saved: put it back{way_out}.")
             self.line.setToolTip(str(session.folder))
         elif is_offered and self.found is not None:
             what = "A frame of this time-lapse" if self.box.is_movie else "This image"
@@ -209,6 +209,7 @@ class SessionBox(QWidget):
         self.is_training = is_active
         for one in (self.again, self.others, self.back, self.leave):
             one.setEnabled(not is_active)
+        self.refresh()
 
     def _export(self) -> None:
         """Write the session's annotated images as a data set, in a thread."""
