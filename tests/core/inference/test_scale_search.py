@@ -8,7 +8,7 @@ from embedseg_napari.core.data.normalization import prepare
 from embedseg_napari.core.data.synthetic import Look, nuclei
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import Advice, Message
-from embedseg_napari.core.inference.scale_search import find_scale
+from embedseg_napari.core.inference.scale_search import Stable, find_scale
 from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.runs import never
 
@@ -60,6 +60,18 @@ def test_a_scale_that_is_given_is_kept(model: Model, small) -> None:
 
 def test_objects_that_the_model_knows_stay_as_they_are(model: Model) -> None:
     assert found(model, volume(18, (48, 96, 96), seed=4)[0]) == 1
+
+
+def test_objects_that_fall_to_pieces_are_not_more_objects() -> None:
+    # Of cells in phase contrast that two models of few labels were shown 1.4 times as large (docs/choices.md).
+    cells, more_cells = Stable(36.2, 61843, 0.311), Stable(51.5, 61528, 0.331)
+    assert more_cells.is_better_than(cells, is_larger=True)
+    assert not cells.is_better_than(more_cells, is_larger=True)
+    whole, pieces = Stable(26.9, 21386, 0.092), Stable(72.2, 18043, 0.054)
+    assert not pieces.is_better_than(whole, is_larger=True)
+    joined = Stable(24.0, 28000, 0.080)
+    assert joined.is_better_than(whole, is_larger=False)
+    assert not joined.is_better_than(whole, is_larger=True)
 
 
 def test_nothing_to_see_leaves_the_scale(model: Model) -> None:

@@ -37,6 +37,8 @@ SAME = 0.5
 """IoU above which an object of the image and one of its mirror image are the same; at 1 the object counts fully."""
 CLEARLY_MORE = 1.2
 """How many times as many objects, or pixels of objects, must stay at another scale (`docs/results.md`)."""
+KEPT_PIXELS = 0.9
+"""Part of the pixels of objects that must stay at a larger scale, or what is more are pieces (`docs/choices.md`)."""
 FEW = 2.0
 """With fewer objects that stay, nothing is known of a scale."""
 LEAST_CERTAINTY, KEPT_CERTAINTY = 0.005, 0.5
@@ -111,12 +113,9 @@ def find_scale(
             if not SCALES[0] <= scale <= SCALES[1]:
                 break
             part = _part(model, image, max(scale, found.scale))
-            before, after = (_Stable.of(model, settings, part, one, should_stop) for one in (found.scale, scale))
-            # Small objects are missed; large ones are found in pieces, which are many.
-            part_before, part_after = (before.n, after.n) if step > 1 else (before.n_pixels, after.n_pixels)
+            before, after = (Stable.of(model, settings, part, one, should_stop) for one in (found.scale, scale))
             is_known = is_known or before.tells or after.tells
-            is_better = after.tells and part_after >= CLEARLY_MORE * part_before
-            if is_better and after.certainty >= KEPT_CERTAINTY * before.certainty:
+            if after.is_better_than(before, is_larger=step > 1):
                 found = FoundScale(scale, settings.scale)
             elif is_known:
                 break
@@ -126,7 +125,7 @@ def find_scale(
 
 
 @dataclass(frozen=True, slots=True)
-class _Stable:
+class Stable:
     """Objects that are found in a part of an image and in its mirror image; each counts as far as the two agree."""
 
     n: float
@@ -139,10 +138,22 @@ class _Stable:
         """Whether it says anything of a scale."""
         return self.n >= FEW and self.certainty >= LEAST_CERTAINTY
 
+    def is_better_than(self, before: Stable, *, is_larger: bool) -> bool:
+        """Whether clearly more stays than at another scale, of which this one is a larger, or a smaller one.
+
+        Small objects are missed, and large ones found in pieces. So at a larger scale more objects are to stay; those
+        that were there before are not to fall to pieces, which cover less. At a smaller one more pixels are to stay.
+        """
+        if not self.tells or self.certainty < KEPT_CERTAINTY * before.certainty:
+            return False
+        if is_larger:
+            return self.n >= CLEARLY_MORE * before.n and self.n_pixels >= KEPT_PIXELS * before.n_pixels
+        return self.n_pixels >= CLEARLY_MORE * before.n_pixels
+
     @classmethod
     def of(
         cls, model: Trained, settings: PredictionConfig, part: Prepared, scale: float, should_stop: Callable[[], bool]
-    ) -> _Stable:
+    ) -> Stable:
         """Segment a part and its mirror image at a scale."""
         mirrored = Prepared.as_given(np.ascontiguousarray(_mirrored(part.values(), part.shape)))
         one, other = (Trial.of(model, settings, image, scale, should_stop) for image in (part, mirrored))
