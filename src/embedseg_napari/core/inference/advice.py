@@ -292,7 +292,7 @@ def _best_of(
     should_stop: Callable[[], bool],
     every_channel: np.ndarray | None,
 ) -> tuple[_Certainty, Channel | None]:
-    """Another model at the scale that suits it best, and the channels that it saw if they are not those of the image."""
+    """Another model at the scale that suits it best, and the channels that it saw where those are others."""
     channel: Channel | None = None
     if other.config.n_channels != len(image):
         channel = "mean" if every_channel is None else "all"
