@@ -197,6 +197,22 @@ def test_a_model_of_one_channel_is_run_on_the_channel_that_is_chosen(
     assert panel.run.state is RunState.DONE
 
 
+def test_a_model_is_run_where_the_truth_was_found(panel, viewer, blobs, qtbot, model_file) -> None:
+    image, true = blobs(2)
+    models.remember(model_file)
+    layer = viewer.add_image(image, name="image")
+    corrected = {RESULT: FOUND, SEGMENTED: str(layer.unique_id)}
+    viewer.add_labels(true[8:56, 4:44], name="truth", translate=(8, 4), metadata=corrected)
+    panel.source.truth.choose(viewer.layers["truth"])
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    panel.thresholds.model.setCurrentIndex(panel.thresholds.model.findText("run tiny"))
+    press(panel.thresholds.find, panel, qtbot)
+    assert panel.run.state is RunState.DONE
+    assert panel.thresholds.tuning.segmentation.labels.shape == (48, 40)
+    press(panel.thresholds.show_labels, panel, qtbot)
+    assert tuple(viewer.layers["truth tuned"].translate) == (8, 4)
+
+
 @pytest.fixture
 def fields(panel, viewer, blobs, model_file):
     """Two fields of one size, each with its truth and what a model found; the first is chosen."""

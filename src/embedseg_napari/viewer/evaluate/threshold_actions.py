@@ -16,7 +16,7 @@ from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thresholds, tune
-from embedseg_napari.viewer.labelled_images import labelled_picture, ordered_labels
+from embedseg_napari.viewer.labelled_images import labelled_part, ordered_labels
 from embedseg_napari.viewer.layers import FOUND, RESULT, TUNED, found_in, of_image
 from embedseg_napari.viewer.model_list import models, read_config
 from embedseg_napari.viewer.provenance import maps_of, remember
@@ -93,7 +93,7 @@ class TuningFlow(QObject):
     def follow(self) -> None:
         """List the channels of the image that the chosen model is run on."""
         image, path = self.panel.image.layer(), self.panel.model_path()
-        if image is None or path is None:
+        if image is None or path is None or self.source.truth.layer() is None:
             return
         try:
             config, picture = read_config(path), self._picture(image)
@@ -104,9 +104,11 @@ class TuningFlow(QObject):
         self.panel.list_channels(sizes.get("C", 1), 1 if config is None else config.n_channels)
 
     def _picture(self, image: Image) -> Picture:
-        """The image that a model is run on, beside the truth."""
+        """The image that a model is run on beside the truth, or the part in which that was found."""
         has_frames = self.source.predicted.layer() is not None and self.source.has_frames()
-        return labelled_picture(image, self.source.truth.layer(), FRAMES if has_frames else None)
+        truth = self.source.truth.layer()
+        assert truth is not None
+        return labelled_part(image, truth, FRAMES if has_frames else None)
 
     def find(self) -> None:
         """Search on the maps at hand, or run the chosen model first."""
