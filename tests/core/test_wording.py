@@ -10,8 +10,8 @@ def test_names_cannot_command_a_terminal():
 
 def test_alpha_is_thought_of_where_three_colours_meet_four():
     assert "save the image as RGB" in alpha_words(4, 3)
-    assert alpha_words(4, 3) == alpha_words(3, 4)
-    assert not any(alpha_words(*channels) for channels in ((3, 3), (1, 4), (2, 3)))
+    # An image of three has none to leave out.
+    assert not any(alpha_words(*channels) for channels in ((3, 4), (3, 3), (1, 4), (2, 3)))
 
 
 def test_names_of_other_bytes_become_text():

@@ -1,4 +1,4 @@
-"""Runs that advise: other models see all channels, and the fullest frame."""
+"""Runs that advise: other models see all channels or their mean, and the fullest frame."""
 
 from __future__ import annotations
 
@@ -62,6 +62,9 @@ def test_models_of_all_channels_are_among_the_others() -> None:
     names = [name for name, _ in jobs.others_for(nuclei_model, "cpu")]
     assert "nuclei-histology-2d" not in names
     assert {*names, "nuclei-histology-2d"} == {name for name, _ in jobs.others_for(nuclei_model, "cpu", 3)}
+    # The other way round, those of one channel see the mean.
+    colours = load_model("nuclei-histology-2d", device="cpu")
+    assert {*names, "nuclei-2d"} == {name for name, _ in jobs.others_for(colours, "cpu")}
 
 
 @pytest.mark.parametrize("axes", ["TYX", "TCYX"])

@@ -7,6 +7,7 @@ import pytest
 from napari.layers import Image, Labels, Shapes
 from store_steps import write_store
 
+from embedseg_napari.core.axes import result_axes
 from embedseg_napari.core.data.on_disk import FromDisk
 from embedseg_napari.core.data.stored import StoredExample
 from embedseg_napari.core.errors import DataError
@@ -15,6 +16,8 @@ from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.stores.labels import create_labels
 from embedseg_napari.jobs.training_pairs import read_dataset, read_pairs
 from embedseg_napari.viewer.labelled_images import pair_from_layers
+from embedseg_napari.viewer.layers import SEGMENTED
+from embedseg_napari.viewer.result_layers import spatial_frame
 
 
 @pytest.mark.parametrize("ndim", [2, 3])
@@ -74,6 +77,39 @@ def test_labels_of_several_images_are_no_planes(blobs):
         pair_from_layers(Image(image), Labels(np.stack([labels, labels]))).examples()
     with pytest.raises(DataError, match="choose the labels that were drawn on this image"):
         pair_from_layers(Image(image), Labels(np.stack([labels, labels])[..., :-1]))
+
+
+@pytest.mark.parametrize("axes", ["YX", "CYX", "YXC", "ZYX", "TYX"])
+def test_labels_that_were_found_in_a_part_are_learned_from_with_that_part(axes):
+    shape = [{"T": 3, "C": 2, "Z": 4, "Y": 50, "X": 60}[letter] for letter in axes]
+    values = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    image = Image(values, name="cells", axis_labels=tuple(axes.lower()), scale=[0.5] * len(axes))
+    bounds = {"T": (1, 2), "Z": (0, 4), "Y": (10, 30), "X": (20, 45)}
+    start, stop = zip(*(bounds[letter] for letter in result_axes(axes)), strict=True)
+    frame = spatial_frame(image, axes).at(start)
+    found = frame.array(np.ones(np.subtract(stop, start), int))
+    labels = Labels(found, name="found", metadata={SEGMENTED: str(image.unique_id)}, **frame.options())
+    cut = values[tuple(slice(*bounds.get(letter, (None,))) for letter in axes)]
+    cut = np.moveaxis(cut, axes.index("C"), 0) if "C" in axes else cut
+    box = np.array([[12.0, 22.0], [12.0, 31.0], [21.0, 31.0], [21.0, 22.0]]) / 2
+    drawn = Shapes([box], axis_labels=("y", "x"))
+    for shapes, inside, corner in ((None, (...,), (10, 20)), (drawn, (..., slice(2, 12), slice(2, 12)), (12, 22))):
+        if shapes is not None and axes == "YXC":
+            # Shapes lie on the last axes of an image.
+            continue
+        pair = pair_from_layers(image, labels, shapes)
+        [example] = pair.examples()
+        np.testing.assert_array_equal(example.image.squeeze(), cut[inside].squeeze())
+        assert example.instances.shape == example.image.shape[1:]
+        assert set(pair.corners().values()) == {corner}
+
+
+def test_labels_that_may_be_of_a_part_say_what_image_they_need(blobs):
+    image, labels = blobs(2)
+    with pytest.raises(DataError, match=r"drawn on this image, or an image of the part that they cover"):
+        pair_from_layers(Image(image, name="cells"), Labels(labels[:20, :30]))
+    with pytest.raises(DataError, match=r"drawn on this image($|;|\.)"):
+        pair_from_layers(Image(image[:20, :30], name="cells"), Labels(labels))
 
 
 def test_a_layer_that_says_nothing_has_no_pixel_size(blobs):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.maps import EmbeddingMaps
 
 
@@ -42,6 +43,8 @@ class Advice(Message):
     """Model that would help, by its name; empty for the one that was used."""
     changes: dict[str, Any] = field(default_factory=dict)
     """Settings of prediction that would help."""
+    channel: Channel | None = None
+    """What that model should see of the image, all channels or their mean, where it is not what was segmented."""
     labels: bool = False
     """Whether labelling some objects of the image, for a model of one's own, would help."""
     observed: str = ""

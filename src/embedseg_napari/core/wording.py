@@ -34,8 +34,8 @@ def count(n: int, noun: str) -> str:
 
 
 def alpha_words(n_channels: int, wanted: int) -> str:
-    """What helps where three colours meet four, as a sentence that follows another; nothing for other channels."""
-    is_colour = {n_channels, wanted} == {3, 4}
+    """What helps an image of four channels where three colours are wanted, as a sentence that follows another."""
+    is_colour = (n_channels, wanted) == (4, 3)
     return " If the fourth channel is alpha (transparency), save the image as RGB." if is_colour else ""
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import io
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -98,6 +100,13 @@ def first_names(path: Path) -> list[str]:
             return file.readline(LONGEST).rstrip("\n").split(",")
     except (OSError, UnicodeDecodeError):
         return []
+
+
+def rows_hash(table: Table | None) -> str:
+    """SHA-256 of the rows of an image, the same as they were made and as they stand in a table of more columns."""
+    rows = csv.DictReader(io.StringIO(as_csv([table]), newline="")) if table else ()
+    filled = [[(name, value) for name, value in row.items() if value] for row in rows]
+    return hashlib.sha256(repr(filled).encode()).hexdigest()
 
 
 def is_object_table(path: Path) -> bool:

@@ -146,7 +146,7 @@ def predict(
             take_frame=take_frame,
             remarks=job.remarks,
             advise=job.advise,
-            others=others_for(model, job.device, _n_left(job, axes)),
+            others=others_for(model, job.device, _n_left(job, axes) or 1),
             every_channel=partial(_every_channel, job) if _n_left(job, axes) else None,
         )
         return (yield from run)
@@ -187,7 +187,7 @@ def advise(
         array, axes, found = _frame(array, axes, t), axes.replace("T", ""), found.frames[t]
     every_channel = _every_channel(job, t) if _n_left(job, axes) else None
     with interruptible(model, should_stop):
-        others = others_for(model, job.device, _n_left(job, axes))
+        others = others_for(model, job.device, _n_left(job, axes) or 1)
         predictor = Predictor(model, settings_of(model, job.changes))
         yield from predictor.advise(array, axes, found, others, should_stop, every_channel)
 
@@ -208,7 +208,7 @@ def _frame(array: Any, axes: str, t: int) -> Any:
     return array[(slice(None),) * axes.index("T") + (t,)]
 
 
-def others_for(model: Model, device: str, also: int = 0) -> Iterator[tuple[str, Model]]:
+def others_for(model: Model, device: str, also: int = 1) -> Iterator[tuple[str, Model]]:
     """Other models for images like those of a model, or of so many channels, and their names; they stay in memory."""
     from embedseg_napari.core.model.model import others_like
 

@@ -42,9 +42,11 @@ class ArrayPair:
     """Parts to train on; none means everything."""
     channel: OneChannel | None = None
     """The only channel to train on, counted from 0, or the mean of all; None takes all."""
+    start: tuple[int, int] = (0, 0)
+    """Where the arrays begin in those of the layers' image, (y, x)."""
 
     def corners(self) -> dict[str, tuple[int, int]]:
-        """Where the images of :meth:`examples` begin in this one, (y, x), by their names; reads nothing."""
+        """Where the images of :meth:`examples` begin in the layers' image, (y, x), by their names; reads nothing."""
         times = [f" {t}" for t in range(self.image.shape[self.axes.index("T")])] if "T" in self.axes else [""]
         shape = (self.labels.shape[-2], self.labels.shape[-1])
         boxes = [region.box(shape) for region in self.regions]
@@ -57,7 +59,8 @@ class ArrayPair:
                 if box is not None
             ]
         )
-        return {f"{self.name}{time}{part}": corner for time in times for part, corner in parts}
+        top, left = self.start
+        return {f"{self.name}{time}{part}": (top + y, left + x) for time in times for part, (y, x) in parts}
 
     def _part_name(self, number: int) -> str:
         """What follows the image's name in that of a region."""

@@ -61,7 +61,7 @@ def pair_from_layers(
     image : napari Image layer
         Image; of a multiscale layer the full resolution.
     labels : napari Labels layer
-        Its objects.
+        Its objects, or those of a part of it in which they were found: then that part is taken.
     shapes : napari Shapes layer, optional
         Train only inside its shapes.
     channel : int or "mean", optional
@@ -72,7 +72,7 @@ def pair_from_layers(
     DataError
         If the two do not fit together.
     """
-    picture = labelled_picture(image, labels)
+    whole, picture = labelled_picture(image, labels), labelled_part(image, labels)
     truth = ordered_labels(labels, result_axes(picture.axes), image.name)
     axes = ordered(picture.axes)
     array = reorder(picture.array, picture.axes, axes)
@@ -81,12 +81,25 @@ def pair_from_layers(
         raise DataError(
             f"{image.name} has the shape {shape_words(space)}, but {labels.name} has {shape_words(truth.shape)}; "
             "choose the labels that were drawn on this image"
+            + (", or an image of the part that they cover" if _may_cover_part(space, truth.shape) else "")
             + ("; if its first axis counts channels, name that axis c." if picture.axes_guessed else ".")
         )
-    regions = regions_on(image, shapes, picture.axes) if shapes is not None else ()
+    start = _corner(image, labels, whole.axes)
+    regions = () if shapes is None else regions_on(image, shapes, whole.axes, start)
     if shapes is not None and not regions:
         raise DataError(f"{shapes.name}: holds no shape yet; draw a rectangle around the objects you labelled.")
-    return ArrayPair(image.name, array, truth, axes, picture.spacing, picture.unit, regions, channel)
+    return ArrayPair(image.name, array, truth, axes, picture.spacing, picture.unit, regions, channel, start)
+
+
+def _may_cover_part(space: Sequence[int], labels: Sequence[int]) -> bool:
+    """Whether labels are no larger than their image along any axis."""
+    return len(space) == len(labels) and all(n <= size for n, size in zip(labels, space, strict=True))
+
+
+def _corner(image: Image, labels: Labels, axes: str) -> tuple[int, int]:
+    """The pixel (y, x) of an image at which the part begins that labels were found in; the first where it is all."""
+    part = _part(image, labels, axes)
+    return (0, 0) if part is None else (part["Y"].start, part["X"].start)
 
 
 def labelled_picture(image: Image, labels: Labels | None, stack: str | None = None) -> Picture:
@@ -141,8 +154,15 @@ def found_within(labels: Labels, layers: Iterable[Layer]) -> Within | None:
     return Within(start, {letter: int(whole[letter]) for letter in start})
 
 
-def file_beside(image: Image, labels: Labels) -> Path:
+def file_beside(image: Image, labels: Labels, otherwise: str = ", or choose no image") -> Path:
     """The file of an image for a command, which reads all of it beside a file of labels.
+
+    Parameters
+    ----------
+    image, labels
+        Layers.
+    otherwise : str
+        What else helps where the labels are of a part, at the end of a sentence.
 
     Raises
     ------
@@ -155,7 +175,7 @@ def file_beside(image: Image, labels: Labels) -> Path:
     if part is not None and any(part.get(a, slice(0, 1)) != slice(0, whole[a]) for a in result_axes(axes)):
         raise DataError(
             f"{labels.name} is of a part of {image.name}, and a command reads all of its file: save the part as an "
-            "image of its own and choose that, or choose no image."
+            f"image of its own and choose that{otherwise}."
         )
     return file_of(image)
 
@@ -302,8 +322,8 @@ def ordered_labels(labels: Labels, axes: str, image: str) -> Any:
     return reorder(array, own, wanted) if array.ndim == len(own) else array
 
 
-def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:
-    """Shapes of a layer in the pixels (y, x) of an image layer with these axes."""
+def regions_on(image: Image, shapes: Shapes, axes: str, start: tuple[int, int] = (0, 0)) -> tuple[Region, ...]:
+    """Shapes of a layer in the pixels (y, x) of an image layer with these axes, counted from one of them."""
     regions = []
     places = [axes.index("Y"), axes.index("X")]
     for outline, kind in zip(shapes.data, shapes.shape_type, strict=True):
@@ -315,7 +335,7 @@ def regions_on(image: Image, shapes: Shapes, axes: str) -> tuple[Region, ...]:
             n = image.ndim
             world = np.concatenate([np.zeros(max(n - len(world), 0)), world])[-n:]
             points.append(np.asarray(image.world_to_data(world))[places])
-        corners = np.asarray(points)
+        corners = np.asarray(points) - start
         if kind == "ellipse":
             # Known by the corners of the box around it, which may be turned.
             along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2

@@ -318,11 +318,22 @@ def test_what_is_odd_comes_before_what_was_tried() -> None:
     assert (told.action, told.changes) == ("Use scale 2.8", {"scale": 2.8})
 
 
-def test_a_model_that_saw_all_channels_is_to_be_given_all() -> None:
-    told = Suggestion({}, 0.61, 0.03, "tissue", of_all_channels=True).advice()
+def test_a_model_that_saw_other_channels_is_to_be_given_those() -> None:
+    told = Suggestion({}, 0.61, 0.03, "tissue", channel="all").advice()
     assert told.text.endswith(": try tissue with all channels.")
-    assert (told.action, told.model) == ("Try tissue", "tissue")
+    assert (told.action, told.model, told.channel) == ("Try tissue", "tissue", "all")
+    told = Suggestion({}, 0.61, 0.03, "cells", channel="mean").advice()
+    assert told.text.endswith(": try cells on the mean of the channels.")
     assert Suggestion({}, 0.61, 0.03, "cells").advice().text.endswith(": try cells.")
+
+
+def test_grey_objects_saved_in_colours_are_found_in_the_mean_of_the_channels(nuclei_model: Model) -> None:
+    grey = nuclei((160, 160), diameter=20, seed=1).image
+    model = load_model("nuclei-histology-2d", device="cpu")
+    events: list[object] = []
+    model.predict(np.stack([grey] * 3, -1), "YXC", advise=True, on_event=events.append)
+    (told,) = (event for event in events if isinstance(event, Advice))
+    assert (told.model, told.channel) == ("nuclei-2d", "mean")
 
 
 def test_advice_is_the_same_during_a_run_and_after_it(nuclei_model: Model) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -242,5 +243,65 @@ def test_rows_of_a_table_that_is_in_use_go_beside_it_and_it_is_not_believed(
     monkeypatch.undo()
     # The earlier table may have as many rows; they are not of these labels.
     _, result = run(replace(wider, resume=True, overwrite=False))
-    assert (result.n_skipped, result.n_saved) == (0, 2)
+    assert (result.n_skipped, result.n_saved) == (2, 0)
     assert (job.results / TABLE).read_text() == (job.results / "objects-2.csv").read_text()
+    (job.results / "objects-2.csv").unlink()
+    (job.results / TABLE).write_text(before)
+    labels = (job.results / "a.tif").stat().st_mtime
+    os.utime(job.results / TABLE, (labels - 10, labels - 10))
+    _, result = run(replace(wider, resume=True, overwrite=False))
+    assert (result.n_skipped, result.n_saved) == (0, 2)
+
+
+def test_while_a_table_is_in_use_nothing_is_segmented_twice_and_one_table_grows_beside_it(
+    job: FolderJob, day_two: FolderJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(job)
+    before = (job.results / TABLE).read_text()
+    real = joint_table.write_text
+
+    def refuse(path: Path, *text: Any, **options: Any) -> None:
+        if path.name == TABLE:
+            raise DataError(f"{path} is in use.")
+        real(path, *text, **options)
+
+    monkeypatch.setattr(joint_table, "write_text", refuse)
+    both = replace(job, inputs=(*job.inputs, *day_two.inputs), resume=True)
+    labels = [job.results / f"{name}.tif" for name in "abc"]
+    made: list[list[int]] = []
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"in use\. .*objects-2\.csv; put it"):
+            run(both)
+        made.append([path.stat().st_mtime_ns for path in labels])
+    assert made[0] == made[1]
+    write_image(day_two.inputs[0] / "d.tif", np.eye(24, dtype=np.uint8), "YX")
+    with pytest.raises(DataError, match=r"objects-2\.csv"):
+        run(both)
+    assert listed(job, "objects-2.csv") == in_labels(job, "a", "b", "c", "d")
+    assert (job.results / TABLE).read_text() == before
+    monkeypatch.undo()
+    # Whoever has closed it has it whole.
+    _, result = run(both)
+    assert (result.n_skipped, result.n_saved, result.n_kept) == (4, 0, 0)
+    assert listed(job) == in_labels(job, "a", "b", "c", "d")
+    assert not (job.results / "objects-3.csv").exists()
+
+
+def test_a_copied_folder_is_continued_whatever_the_times_of_its_files_are(job: FolderJob) -> None:
+    run(job)
+    os.utime(job.results / TABLE, (0, 0))
+    assert run(replace(job, resume=True))[1].n_skipped == 2
+    # A table of a movie beside them has more columns.
+    text = (job.results / TABLE).read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    names = ["image", "frame", *list(rows[0])[1:]]
+    with (job.results / TABLE).open("w", newline="") as file:
+        table = csv.DictWriter(file, names, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows([*rows, {**rows[0], "image": "film.tif", "frame": 1}])
+    os.utime(job.results / TABLE, (0, 0))
+    assert run(replace(job, resume=True))[1].n_skipped == 2
+    # Rows that were changed are made again.
+    (job.results / TABLE).write_text(text.replace(rows[0]["score"], "0.1234"))
+    os.utime(job.results / TABLE, (0, 0))
+    assert run(replace(job, resume=True))[1].n_skipped < 2

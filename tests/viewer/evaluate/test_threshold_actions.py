@@ -16,6 +16,7 @@ from embedseg_napari.core.annotation.states import BACKGROUND
 from embedseg_napari.core.config import ModelConfig, PredictionConfig
 from embedseg_napari.core.inference.segmentation import Segmentation
 from embedseg_napari.core.maps import EmbeddingMaps
+from embedseg_napari.core.model.model import load_model
 from embedseg_napari.core.model.model_file import read_model_config
 from embedseg_napari.viewer.label.drawing.annotation_layers import AnnotationLayers
 from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED, TUNED
@@ -163,6 +164,53 @@ def test_thresholds_of_a_model_that_is_run(panel, viewer, blobs, qtbot, model_fi
     press(panel.thresholds.find, panel, qtbot)
     assert panel.run.state is RunState.DONE
     assert panel.thresholds.tuning.segmentation.labels.shape == true.shape
+
+
+@pytest.mark.parametrize("is_rgb", [False, True])
+def test_a_model_of_one_channel_is_run_on_the_channel_that_is_chosen(
+    panel, viewer, blobs, qtbot, model_file, is_rgb
+) -> None:
+    image, true = blobs(2)
+    models.remember(model_file)
+    grey = image.astype(np.uint8)
+    array, options = np.stack([grey, 0 * grey, grey.max() - grey]), {"axis_labels": ("c", "y", "x")}
+    if is_rgb:
+        array, options = np.moveaxis(array, 0, -1), {"rgb": True}
+    layer = viewer.add_image(array, name="image", **options)
+    viewer.add_labels(true, name="truth")
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    tuning = panel.thresholds
+    tuning.model.setCurrentIndex(tuning.model.findText("run tiny"))
+    assert not tuning.channel.isHidden()
+    assert tuning.channel.channel() == ("mean" if is_rgb else 0)
+    for channel in ("mean", 2):
+        tuning.channel.setCurrentIndex(tuning.channel.findData(channel))
+        press(tuning.find, panel, qtbot)
+        assert tuning.channel.channel() == channel
+        seen = array.mean(-1 if is_rgb else 0) if channel == "mean" else grey.max() - grey
+        expected = load_model(model_file, device="cpu").embed(seen, "YX").seed_map
+        np.testing.assert_allclose(tuning.tuning.segmentation.maps.seed_map, expected, atol=1e-5)
+    viewer.layers.remove(layer)
+    viewer.add_image(image, name="grey")
+    assert tuning.channel.isHidden()
+    press(tuning.find, panel, qtbot)
+    assert panel.run.state is RunState.DONE
+
+
+def test_a_model_is_run_where_the_truth_was_found(panel, viewer, blobs, qtbot, model_file) -> None:
+    image, true = blobs(2)
+    models.remember(model_file)
+    layer = viewer.add_image(image, name="image")
+    corrected = {RESULT: FOUND, SEGMENTED: str(layer.unique_id)}
+    viewer.add_labels(true[8:56, 4:44], name="truth", translate=(8, 4), metadata=corrected)
+    panel.source.truth.choose(viewer.layers["truth"])
+    panel.tabs.setCurrentWidget(panel.thresholds)
+    panel.thresholds.model.setCurrentIndex(panel.thresholds.model.findText("run tiny"))
+    press(panel.thresholds.find, panel, qtbot)
+    assert panel.run.state is RunState.DONE
+    assert panel.thresholds.tuning.segmentation.labels.shape == (48, 40)
+    press(panel.thresholds.show_labels, panel, qtbot)
+    assert tuple(viewer.layers["truth tuned"].translate) == (8, 4)
 
 
 @pytest.fixture

@@ -92,6 +92,21 @@ def test_another_model_is_one_press_away(viewer, panel, fake, advised, qtbot):
     assert {name: fake.jobs[-1].changes[name] for name in stored} == stored
 
 
+def test_another_model_gets_the_channels_that_it_was_tried_on(viewer, panel, fake, advised, qtbot):
+    viewer.add_image(np.zeros((3, 24, 24)), name="cells", axis_labels=("c", "y", "x"))
+    said = Advice("Try cells.", "warning", "Try cells-phase-2d", "cells-phase-2d", channel="mean")
+    advised.said.append(said)
+    panel.model.choose_named("nuclei-histology-2d")
+    panel.start()
+    finish(qtbot, panel)
+    assert fake.jobs[-1].channel == "all"
+    qtbot.waitUntil(lambda: not panel.advice.button.isHidden(), timeout=WAIT)
+    advised.said.clear()
+    panel.advice.button.click()
+    finish(qtbot, panel)
+    assert (fake.jobs[-1].model, fake.jobs[-1].channel) == (bundled_path("cells-phase-2d"), "mean")
+
+
 def test_a_model_of_ones_own_is_one_press_away(viewer, panel, fake, advised, qtbot):
     models_folder().mkdir(parents=True, exist_ok=True)
     mine = shutil.copy(bundled_path("nuclei-2d"), models_folder() / "mine.embedseg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from typer.testing import CliRunner
 from embedseg_napari.cli import app
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image, write_image
+from embedseg_napari.jobs.folder import joint_table
 from embedseg_napari.jobs.folder.joint_table import TABLE
 from embedseg_napari.jobs.folder.plan import words_of
 from embedseg_napari.jobs.folder.report import FolderReport
+from embedseg_napari.jobs.object_table import read_tables
 from embedseg_napari.viewer.model_list import models
 from embedseg_napari.viewer.widgets.collapsible import Folded
 from embedseg_napari.viewer.widgets.recipe_buttons import RecipeButtons
@@ -51,7 +54,7 @@ def test_a_folder(panel, tmp_path, qtbot):
     np.testing.assert_allclose(labels.spacing, (0.5, 0.5))
     assert (tmp_path / "out" / TABLE).exists()
     batch.run_button.click()
-    assert batch.current is None
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert "exists already" in batch.status.text()
 
 
@@ -85,7 +88,7 @@ def test_the_axes_of_a_folder(panel, tmp_path, qtbot):
     batch.results.setText(f" {tmp_path / 'out'} ")
     batch.axes.setText("YXQ")
     batch.run_button.click()
-    assert batch.current is None
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert "unknown letter 'Q'" in batch.status.text()
     batch.axes.setText(" yxc ")
     batch.channel.setCurrentText("0")
@@ -106,6 +109,7 @@ def test_failures_of_the_last_folder_go_when_the_next_is_refused(panel, tmp_path
     assert batch.failures.count() == 1
     batch.images.setText(str(tmp_path / "nowhere"))
     batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert (batch.failures.count(), batch.failures.isHidden()) == (0, True)
 
 
@@ -165,20 +169,20 @@ def test_the_mean_of_all_channels_of_a_folder(panel, tmp_path, qtbot):
     assert "2 of 2 images segmented" in batch.status.text()
 
 
-def test_a_place_that_cannot_be_written_is_found_before_the_work(panel, tmp_path, monkeypatch):
+def test_a_place_that_cannot_be_written_is_found_before_the_work(panel, tmp_path, qtbot, monkeypatch):
     write_image(tmp_path / "images" / "a.tif", np.zeros((24, 24), np.uint8), "YX")
     (tmp_path / "file").write_text("no folder")
     batch = panel.batch
     batch.images.setText(str(tmp_path / "images"))
     batch.results.setText(str(tmp_path / "file" / "out"))
     batch.run_button.click()
-    assert batch.current is None
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert f"{tmp_path / 'file'}: nothing can be written there" in batch.status.text()
     # Root may write everywhere: what the system answers about a read-only folder.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     batch.results.setText(str(tmp_path / "new" / "out"))
     batch.run_button.click()
-    assert batch.current is None
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
     assert f"{tmp_path}: nothing can be written there" in batch.status.text()
     assert not (tmp_path / "new").exists()
 
@@ -215,6 +219,24 @@ def test_tables_are_those_of_the_command_line(panel, tmp_path, qtbot, kind, file
         ended = CliRunner().invoke(app, ["predict", *places, *words])
         assert ended.exit_code == 0, ended.output
         assert (tmp_path / "cli" / "a.csv").read_text() == (tmp_path / "out" / "a.csv").read_text()
+
+
+def test_the_table_of_a_folder_is_not_read_where_the_window_would_stand_still(panel, tmp_path, qtbot, monkeypatch):
+    readers = set()
+
+    def read(path):
+        readers.add(threading.get_ident())
+        return read_tables(path)
+
+    monkeypatch.setattr(joint_table, "read_tables", read)
+    write_image(tmp_path / "images" / "a.tif", np.zeros((24, 24), np.uint8), "YX")
+    batch = panel.batch
+    batch.images.setText(str(tmp_path / "images"))
+    batch.results.setText(str(tmp_path / "out"))
+    batch.run_button.click()
+    qtbot.waitUntil(lambda: batch.current is None, timeout=WAIT)
+    assert readers
+    assert threading.get_ident() not in readers
 
 
 def test_images_of_another_day_join_the_table_unasked(panel, tmp_path, qtbot):

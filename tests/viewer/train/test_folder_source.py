@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from fake_training import FakeTraining
 from tifffile import imwrite
 
+from embedseg_napari.core.config import NormalizationConfig
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.viewer.layers import FOUND, RESULT
 
@@ -114,6 +116,35 @@ def test_a_channel_of_the_images_of_a_folder_can_be_chosen(panel, qtbot, blobs, 
     assert box.currentText() == "1"
     panel.folder.setText(str(tmp_path / "another"))
     assert box.currentText() == "all"
+    box.setCurrentText("2")
+    for name, channel in (("set", "1"), ("set/", "1"), ("se", "all"), ("another", "2")):
+        panel.folder.setText(f"{tmp_path}/{name}")
+        assert box.currentText() == channel
+
+
+def test_an_image_is_previewed_as_the_network_sees_those_of_the_folder(
+    panel, viewer, qtbot, blobs, tmp_path, monkeypatch
+):
+    image, labels = blobs(2)
+    write_image(tmp_path / "set" / "images" / "a.tif", np.stack([image, image.max() - image]), "CYX")
+    write_labels(tmp_path / "set" / "masks" / "a.tif", labels, "YX")
+    # It stands in a pair, too, which is not learned from.
+    seen = viewer.add_image(np.stack([image.max() - image, image]), name="seen", axis_labels=("c", "y", "x"))
+    viewer.add_labels(labels, name="truth")
+    row = panel.pairs.rows[0]
+    assert (row.image.layer(), row.reading()) == (seen, ("CYX", None))
+    panel.from_folder.setChecked(True)
+    panel.folder.setText(str(tmp_path / "set"))
+    panel.folder_source.channel_box.setCurrentText("1")
+    qtbot.waitUntil(panel.train.isEnabled, timeout=20000)
+    panel.preview.image.choose(seen)
+    monkeypatch.setattr(FakeTraining, "waits", True)
+    panel.start()
+    example = panel.preview.view.example(None, NormalizationConfig())
+    assert example.image.shape == (1, *image.shape)
+    assert np.corrcoef(example.image.ravel(), image.ravel())[0, 1] > 0.99
+    panel.stop_training()
+    qtbot.waitUntil(lambda: not panel.is_training, timeout=20000)
 
 
 def test_what_was_left_out_of_a_folder_is_shown(panel, qtbot, blobs, tmp_path):

@@ -9,6 +9,8 @@ pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.config import NormalizationConfig
 from embedseg_napari.core.data.normalization import normalize
+from embedseg_napari.core.errors import DataError
+from embedseg_napari.viewer.layers import FOUND, RESULT, SEGMENTED
 
 pytestmark = pytest.mark.usefixtures("own_data", "slim_network")
 
@@ -74,3 +76,19 @@ def test_channels_have_their_names_and_the_chosen_one_stays(viewer, open_panel):
     assert row.pair().channel == 1
     row.image.choose(images["b"])
     assert row.pair().channel == 0
+
+
+def test_what_was_found_in_a_part_is_learned_from_there(panel, viewer, blobs, qtbot):
+    image, labels = blobs(2)
+    cells = viewer.add_image(image, name="cells")
+    metadata = {RESULT: FOUND, SEGMENTED: str(cells.unique_id)}
+    part = viewer.add_labels(labels[8:50, 4:44], name="cells labels", translate=(8, 4), metadata=metadata)
+    (row,) = panel.pairs.rows
+    row.labels.choose(part)
+    qtbot.waitUntil(panel.train.isEnabled, timeout=20000)
+    (pair,) = panel.request().pairs
+    np.testing.assert_array_equal(pair.examples()[0].image[0], image[8:50, 4:44])
+    assert pair.corners() == {"cells": (8, 4)}
+    # A command would read all of the image's file.
+    with pytest.raises(DataError, match=r"is of a part of cells, .* and choose that\.$"):
+        panel.make_recipe()

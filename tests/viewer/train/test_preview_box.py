@@ -86,3 +86,19 @@ def test_an_image_is_read_as_the_network_sees_it(ready, viewer, shape, options, 
     preview.gradually.finish()
     np.testing.assert_array_equal(viewer.layers[LABELS].scale[-2:], other.scale[-2:])
     assert viewer.layers[LABELS].data.shape[-2:] == (40, 50)
+
+
+@pytest.mark.parametrize("channel", [1, "mean", 3])
+def test_of_an_image_with_channels_the_one_that_the_network_learns_from_is_seen(ready, viewer, channel):
+    preview, image = ready.preview, np.random.default_rng(0).random((3, 40, 50)).astype(np.float32)
+    other = viewer.add_image(image, name="other", axis_labels=("c", "y", "x"))
+    preview.image.choose(other)
+    options = {"findings": ready.check.findings, "channel": channel}
+    preview.begin(ready.request().config, learns_from_layers=True, **options)
+    if channel == 3:
+        assert "other has 3 channels, and the network that trains sees 1" in preview.hint.text()
+        return
+    seen = image.mean(0) if channel == "mean" else image[channel]
+    example = preview.view.example(None, NormalizationConfig(low=0, high=100))
+    np.testing.assert_allclose(np.corrcoef(example.image.ravel(), seen.ravel())[0, 1], 1, atol=1e-3)
+    preview.end()

@@ -154,7 +154,7 @@ def check_alike(examples: Sequence[Example]) -> None:
             raise DataError(
                 f"{image_name(example)}: has {count(len(example.image), 'channel')}, but {image_name(first)} has "
                 f"{len(first.image)}; use images of one kind, or {ONE_CHANNEL}."
-                + alpha_words(len(example.image), len(first.image))
+                + alpha_words(*sorted((len(example.image), len(first.image)), reverse=True))
             )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,10 +14,9 @@ from embedseg_napari.core.data.masks import require_ids
 from embedseg_napari.core.data.piece_cache import PieceCache
 from embedseg_napari.core.data.stored import StoredExample, StoredLabels, StoredPixels, measured
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.brightness import is_opaque
 from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.picture import TIFF
-from embedseg_napari.core.files.region import Part, choose_region
+from embedseg_napari.core.files.region import choose_region, places_in
 from embedseg_napari.core.files.units import MICROMETRE
 from embedseg_napari.core.files.zarr_image import count_missing, is_store, labels_in, missing_words
 from embedseg_napari.core.machine import memory_of_machine
@@ -47,10 +45,6 @@ FOR_LABELS = 8
 FOR_VALUES = 4
 """Bytes per pixel of each channel that normalised values take beside the image."""
 LEAST_CACHE = 64e6
-LOOK = 64
-"""Pixels along each axis of the parts that are looked at before anything is measured."""
-PLACES = 4
-"""Such parts along each axis of a plane, of which the middle plane is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +191,9 @@ def stored_examples(
     if words := missing_words(*count_missing(image)):
         tell(where, words)
     pixels = _opened(image, cache)
-    is_colour, middle = image.axes.endswith("C"), _places(pixels.shape, 1)
-    parts, every = _places(pixels.shape, PLACES) if is_colour else middle, replace(pixels, channel="all")
+    is_colour, middle = image.axes.endswith("C"), places_in(pixels.shape, 1)
+    parts, every = places_in(pixels.shape) if is_colour else middle, replace(pixels, channel="all")
     seen = np.concatenate([every.read(0, part).reshape(every.n_channels, -1) for part in parts], 1)
-    if is_colour and len(seen) == 4 and is_opaque(seen[3]):
-        # As where it is read whole: what hides nothing is no channel.
-        pixels, seen = replace(pixels, first=3), seen[:3]
     # Bare glass, or what was never written, has no colour.
     check(seen, where, is_colour and bool((seen.min(1) < seen.max(1)).any()))
     pixels = replace(pixels, channel="all" if channel is None or "C" not in image.axes else channel)
@@ -259,19 +250,6 @@ def _told(path: Path, axes: str | None, tell: Callable[[str, str], None]) -> Laz
 def _beside(path: Path, image: LazyImage, is_told: bool, tell: Callable[[str, str], None]) -> LazyImage:
     """Labels of an image; their axes are those of the image where it was said, or their file leaves them open."""
     return _told(path, None if is_store(path) and not is_told else result_axes(image.axes), tell)
-
-
-def _places(shape: tuple[int, ...], n_places: int) -> list[Part]:
-    """Small parts spread over an image, so many along Y and X."""
-    numbers = [1] * (len(shape) - 2) + [n_places, n_places]
-    starts = [
-        [max(0, round((i + 0.5) * n / number) - LOOK // 2) for i in range(number)]
-        for n, number in zip(shape, numbers, strict=True)
-    ]
-    return [
-        Part(start, tuple(min(n, a + LOOK) for a, n in zip(start, shape, strict=True)))
-        for start in itertools.product(*starts)
-    ]
 
 
 def _require_alike(mask: Region, image: Region, where: str) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.axes import mean_of_channels
 from embedseg_napari.core.config import SCALES
 from embedseg_napari.core.data.normalization import Prepared, prepare
 from embedseg_napari.core.events import Advice
@@ -21,11 +22,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from embedseg_napari.core.axes import Channel
     from embedseg_napari.core.config import ModelConfig, PredictionConfig
     from embedseg_napari.core.inference.observations import Observations
     from embedseg_napari.core.maps import EmbeddingMaps, ForegroundMaps
     from embedseg_napari.core.networks.network import Trained
 
+SEEING: dict[Channel | None, str] = {None: "", "all": " with all channels", "mean": " on the mean of the channels"}
+"""What another model saw of the image, in words."""
 FACTORS = (0.35, 0.5, 0.7, 1.4, 2.0, 2.8)
 """Scales that are tried, as parts of the present one."""
 OTHER_FACTORS = (1.0, 0.7, 1.4, 2.0)
@@ -61,15 +65,15 @@ class Suggestion:
     certainty_now: float
     model: str = ""
     """Name of another model, bundled or of one's own; empty for the one that was used."""
-    of_all_channels: bool = False
-    """Whether that model saw all channels of the image, not those that were segmented."""
+    channel: Channel | None = None
+    """What that model saw of the image: all channels, or their mean; None where it saw what was segmented."""
 
     def advice(self, before: str = "") -> Advice:
         """Words for it, after a sentence on what was found."""
         now, then = (f"{100 * part:.0f} %" for part in (self.certainty_now, self.certainty))
         if self.model:
             seen = f"The model {self.model} is surer of what it finds: {then} of it instead of {now}"
-            remedy, action = f"try {self.model}" + " with all channels" * self.of_all_channels, f"Try {self.model}"
+            remedy, action = f"try {self.model}{SEEING[self.channel]}", f"Try {self.model}"
         elif "scale" in self.changes:
             scale = f"{self.changes['scale']:.2g}"
             seen = f"At the scale {scale} the model is surer of what it finds: {then} of it instead of {now}"
@@ -78,7 +82,8 @@ class Suggestion:
             text = f"{before} With the thresholds stored with the model there are some.".strip()
             return Advice(text, "warning", "Back to the model's thresholds", changes=self.changes)
         seen = f"{before} {seen} (tried on a part of the image)".strip()
-        return Advice(f"{seen}: {remedy}.", "warning", action, self.model, self.changes, observed=f"{seen}.")
+        text, observed = f"{seen}: {remedy}.", f"{seen}."
+        return Advice(text, "warning", action, self.model, self.changes, channel=self.channel, observed=observed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +230,8 @@ def suggest(
     ready : Prepared
         The same, ready for the network.
     others : iterable of (str, Model)
-        Other models for such images, and their names; they are taken only if they are needed.
+        Other models for such images, and their names; they are taken only if they are needed. One of one channel is
+        shown the mean of several.
     should_stop : callable
         As for a prediction.
     every_channel : ndarray, optional
@@ -255,24 +261,20 @@ def suggest(
     tried = [_try(model, settings, part, scale, should_stop) for scale in scales if _fits(model, part, scale)]
     whole = [trial for trial in tried if trial.wholeness >= WHOLE_OBJECTS]
     best = max([now, *whole], key=lambda trial: trial.certainty)
-    better, name, n_channels = max(
+    better, channel, name = max(
         (
-            (
-                _best_of(other, image, ready, window, model.config, should_stop, every_channel),
-                name,
-                other.config.n_channels,
-            )
+            (*_best_of(other, image, ready, window, model.config, should_stop, every_channel), name)
             for name, other in (others if best.certainty * CLEARLY_OTHER < 1 else ())
         ),
         key=lambda found: found[0].certainty,
-        default=(None, "", 0),
+        default=(None, None, ""),
     )
     if (
         better is not None
         and better.certainty >= max(LEAST_OF_OTHER, CLEARLY_OTHER * best.certainty)
         and better.wholeness >= WHOLE_OBJECTS
     ):
-        return Suggestion({}, better.certainty, now.certainty, name, n_channels != len(image))
+        return Suggestion({}, better.certainty, now.certainty, name, channel)
     if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty) or best.wholeness < WHOLE_OBJECTS:
         if not now.n_objects:
             return Unknown(None, steps)
@@ -289,16 +291,18 @@ def _best_of(
     config: ModelConfig,
     should_stop: Callable[[], bool],
     every_channel: np.ndarray | None,
-) -> _Certainty:
-    """Another model at the scale that suits it best."""
-    if other.config.n_channels != len(image) and every_channel is not None:
-        ready = prepare(every_channel, other.config.normalization)
-    elif other.config.normalization != config.normalization:
+) -> tuple[_Certainty, Channel | None]:
+    """Another model at the scale that suits it best, and the channels that it saw where those are others."""
+    channel: Channel | None = None
+    if other.config.n_channels != len(image):
+        channel = "mean" if every_channel is None else "all"
+        image = mean_of_channels(image, keepdims=True) if every_channel is None else every_channel
+    if channel is not None or other.config.normalization != config.normalization:
         ready = prepare(image, other.config.normalization)
     part = Prepared.as_given(ready.values(window))
     scales = [factor for factor in OTHER_FACTORS if factor == 1 or _fits(other, part, factor)]
     tried = [_try(other, other.config.prediction, part, scale, should_stop) for scale in scales]
-    return max(tried, key=lambda trial: trial.certainty)
+    return max(tried, key=lambda trial: trial.certainty), channel
 
 
 def _fits(model: Trained, part: Prepared, scale: float) -> bool:

@@ -330,11 +330,11 @@ def others_like(
     path: Path | None,
     device: str,
     load: Callable[[Path, str], Model] = load_model,
-    also: int = 0,
+    also: int = 1,
 ) -> Iterator[tuple[str, Model]]:
-    """Other models for images of the same axes and channels as those of a model, and their names, one by one.
+    """Other models for images of the same axes and channels as those of a model, or their mean, and their names.
 
-    The bundled ones, then the latest in the user's folder; files that cannot be read are left out.
+    One by one, the bundled ones, then the latest in the user's folder; files that cannot be read are left out.
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ def others_like(
     load : callable
         Loads a file onto a device.
     also : int
-        Another number of channels that they may take.
+        Another number of channels that they may take; one is the mean of those of the model.
     """
     known = [one for one in known_models(models_folder()) if one.path != path]
     own = sorted((one for one in known if not one.is_bundled), key=lambda one: _changed(one.path), reverse=True)

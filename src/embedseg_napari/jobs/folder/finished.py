@@ -6,31 +6,50 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.files.plane_stack import marked
 from embedseg_napari.jobs.folder.earlier_run import is_whole, require_same_image
+from embedseg_napari.jobs.object_table import rows_hash
 from embedseg_napari.jobs.recipe import read_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from embedseg_napari.jobs.folder.joint_table import Listed
     from embedseg_napari.jobs.folder.plan import FolderJob, Output
     from embedseg_napari.jobs.object_table import Table
 
 
-def is_done(output: Output, job: FolderJob, made_by: str, earlier: tuple[Path, dict[str, Table] | None] | None) -> bool:
-    """Whether an earlier run has left all that is asked for of an image; `earlier` is its table of all images."""
+def is_done(output: Output, job: FolderJob, made_by: str, earlier: Listed) -> bool:
+    """Whether an earlier run has left all that is asked for of an image; `earlier` are its tables of all images."""
     if not is_whole(output.labels, marked(made_by) if job.planes else made_by) or not output.recipe.exists():
         return False
     require_same_image(output.image, output.labels)
     if job.tables == "each" and not output.table.exists():
         return False
-    if job.tables == "together":
-        place, listed = earlier or (None, None)
-        known = (read_recipe(output.labels) or {}).get("labels")
-        table = (listed or {}).get(output.labels.stem)
-        # One without objects has no row.
-        n_rows = 0 if table is None else len(table["label"])
-        if place is None or listed is None or not isinstance(known, dict) or known.get("n_objects") != n_rows:
-            return False
-        # As many rows may be of earlier labels, where no table could be written after those that are there.
-        if place.stat().st_mtime_ns < output.labels.stat().st_mtime_ns:
-            return False
+    if job.tables == "together" and table_with(output, earlier) is None:
+        return False
     return not job.save_maps or is_whole(output.maps, made_by)
+
+
+def rows_beside(output: Output, place: Path, earlier: Listed) -> dict[str, Table]:
+    """Rows of an image that is done, by its name, if they stand in a table beside that of the folder, and not there."""
+    table, name = table_with(output, earlier), output.labels.stem
+    if table is None or table == place or name not in earlier[table]:
+        return {}
+    return {name: earlier[table][name]}
+
+
+def table_with(output: Output, earlier: Listed) -> Path | None:
+    """The table that has the rows of an image's labels; None where there is none."""
+    known = (read_recipe(output.labels) or {}).get("labels")
+    if not isinstance(known, dict):
+        return None
+    rows = {place: listed.get(output.labels.stem) for place, listed in earlier.items()}
+    # One without objects has no row.
+    as_many = [place for place, one in rows.items() if known.get("n_objects") == (len(one["label"]) if one else 0)]
+    its = next((place for place in as_many if known.get("rows_sha256") == rows_hash(rows[place])), None)
+    # Recipes of early versions do not say which rows are theirs, and rows that were made again may differ in a last
+    # digit. As many may be of earlier labels, where no table could be written after those that are there.
+    return its or next((place for place in as_many if _is_since(place, output.labels)), None)
+
+
+def _is_since(table: Path, labels: Path) -> bool:
+    return table.stat().st_mtime_ns >= labels.stat().st_mtime_ns

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+from contextlib import suppress
 from itertools import count as counted
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import DataError
@@ -11,15 +14,14 @@ from embedseg_napari.core.events import Message
 from embedseg_napari.core.files.atomic import alone, write_text
 from embedseg_napari.core.runs import never
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.object_table import as_csv, is_object_table, read_tables
+from embedseg_napari.jobs.object_table import Table, as_csv, is_object_table, read_tables, rows_hash
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
-    from pathlib import Path
-
-    from embedseg_napari.jobs.object_table import Table
 
 TABLE = "objects.csv"
+Listed = dict[Path, dict[str, Table]]
+"""Tables of all images of a folder, and the rows of each image in them."""
 
 
 def find_table(results: Path) -> tuple[Path, dict[str, Table] | None]:
@@ -33,6 +35,40 @@ def find_table(results: Path) -> tuple[Path, dict[str, Table] | None]:
         if tables is not None or not os.path.lexists(place):
             return place, tables
     raise AssertionError("numbers do not end")
+
+
+def find_tables(results: Path) -> tuple[Path, Listed]:
+    """Where the table of a folder is or goes; it, and those that were written beside it, the latest first.
+
+    That happens where it cannot be replaced: another program has it open.
+    """
+    place, listed = find_table(results)
+    found = {} if listed is None else {place: listed}
+    numbers = (re.fullmatch(rf"{re.escape(Path(TABLE).stem)}-(\d+)\.csv", path.name) for path in results.glob("*.csv"))
+    names = sorted((one.group() for one in numbers if one), key=lambda name: (len(name), name), reverse=True)
+    for beside in (results / name for name in names if name != place.name):
+        tables = read_tables(beside)
+        # An image may be called so, too.
+        if tables and tables.keys() != {beside.stem}:
+            found[beside] = tables
+    return place, found
+
+
+def _write_beside(results: Path, place: Path, found: dict[str, Table], text: str) -> Path:
+    """Write a table that cannot take its place: over an earlier one of its kind that has no other rows, or beside."""
+    hashes = {name: rows_hash(table) for name, table in found.items()}
+    for beside, tables in find_tables(results)[1].items():
+        there = {name: rows_hash(table) for name, table in tables.items()}
+        if beside == place or not there.items() <= hashes.items():
+            continue
+        if there == hashes:
+            return beside
+        with suppress(DataError):
+            write_text(beside, text, overwrite=True)
+            return beside
+    spare = _free_place(results)
+    write_text(spare, text, overwrite=False)
+    return spare
 
 
 def _free_place(results: Path) -> Path:
@@ -67,7 +103,7 @@ def renew_table(
     images : iterable of str
         All that were to be segmented, by their names without endings, in their order.
     tables : dict of str
-        Objects of those segmented now.
+        Objects of those segmented now, or listed in a table beside it.
     renewed : set of str
         Those of them whose labels were written now.
     skipped : set of str
@@ -110,9 +146,8 @@ def renew_table(
                 fault = error
             else:
                 # Scores stand nowhere else; a table that is open in another program may not be replaced.
-                spare = _free_place(results)
                 try:
-                    write_text(spare, text, overwrite=False)
+                    spare = _write_beside(results, place, found, text)
                 except DataError:
                     raise error from None
                 raise DataError(

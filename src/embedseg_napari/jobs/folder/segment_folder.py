@@ -24,13 +24,13 @@ from embedseg_napari.core.freed_memory import keeps_freed_memory
 from embedseg_napari.core.machine import fits_machine
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.folder.earlier_run import is_made_here, is_whole, signature
-from embedseg_napari.jobs.folder.finished import is_done
-from embedseg_napari.jobs.folder.joint_table import find_table, is_own_table, renew_table
+from embedseg_napari.jobs.folder.finished import is_done, rows_beside
+from embedseg_napari.jobs.folder.joint_table import find_tables, is_own_table, renew_table
 from embedseg_napari.jobs.folder.label_frames import LabelFrames
 from embedseg_napari.jobs.folder.map_file import MapFile
 from embedseg_napari.jobs.folder.plan import FolderJob, Output, folder_of_images, plan, words_of
 from embedseg_napari.jobs.folder.report import FolderReport
-from embedseg_napari.jobs.object_table import as_csv, object_table
+from embedseg_napari.jobs.object_table import as_csv, object_table, rows_hash
 from embedseg_napari.jobs.recipe import file_words, model_words, record
 from embedseg_napari.jobs.segment import ImageStarted, SegmentJob, loaded, predict, settings_of
 
@@ -129,7 +129,8 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
     skipped: set[str] = set()
     failures: list[ImageFailed] = []
     stopped = False
-    listed = find_table(job.results) if job.resume and job.tables == "together" else None
+    beside: dict[str, Table] = {}
+    joint, earlier = find_tables(job.results) if job.resume and job.tables == "together" else (job.results, {})
     is_reported = n_images > 1 if job.report is None else job.report
     with FolderReport(job, n_images) if is_reported else nullcontext() as report:
         try:
@@ -146,8 +147,9 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
                     raise Stopped("Stopped between two images.")
                 yield ImageStarted(index, n_images, output.image.name)
                 try:
-                    if job.resume and is_done(output, job, made_by, listed):
+                    if job.resume and is_done(output, job, made_by, earlier):
                         skipped.add(output.labels.stem)
+                        beside |= rows_beside(output, joint, earlier)
                         if report is not None:
                             report.add_earlier(output, model.config)
                         yield ImageSkipped(index, output.image.name)
@@ -173,12 +175,12 @@ def segment_folder(job: FolderJob, should_stop: Callable[[], bool]) -> Generator
             stopped = True
         n_kept = 0
         unwritten: DataError | None = None
-        if tables:
+        if tables or beside:
             names = [output.labels.stem for output in outputs]
             is_asked, overwrite = job.tables == "together", job.overwrite
             try:
                 n_kept = yield from renew_table(
-                    job.results, names, tables, renewed, skipped, is_asked=is_asked, overwrite=overwrite
+                    job.results, names, beside | tables, renewed, skipped, is_asked=is_asked, overwrite=overwrite
                 )
             except DataError as error:
                 unwritten = error
@@ -320,7 +322,12 @@ def _segment_file(
                     # With the scale that was found, if one was looked for.
                     segmentation.settings,
                     {**file_words(output.image), **about},
-                    {**file_words(output.labels), "n_objects": n_objects, "mean_score": score},
+                    {
+                        **file_words(output.labels),
+                        "n_objects": n_objects,
+                        "mean_score": score,
+                        "rows_sha256": rows_hash(table),
+                    },
                     words_of(replace(job, inputs=(output.image,))),
                     channel=job.channel,
                     device=model.device.type,

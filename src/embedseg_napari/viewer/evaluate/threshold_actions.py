@@ -16,7 +16,7 @@ from embedseg_napari.core.model.model_file import SUFFIX
 from embedseg_napari.jobs.segment import SegmentJob
 from embedseg_napari.jobs.training_pairs import FRAMES
 from embedseg_napari.jobs.tune import TuningImage, predict_and_tune, store_thresholds, tune
-from embedseg_napari.viewer.labelled_images import labelled_picture, ordered_labels
+from embedseg_napari.viewer.labelled_images import labelled_part, ordered_labels
 from embedseg_napari.viewer.layers import FOUND, RESULT, TUNED, found_in, of_image
 from embedseg_napari.viewer.model_list import models, read_config
 from embedseg_napari.viewer.provenance import maps_of, remember
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import napari
-    from napari.layers import Labels
+    from napari.layers import Image, Labels
 
+    from embedseg_napari.core.files.tiff import Picture
     from embedseg_napari.jobs.tune import Tuning
     from embedseg_napari.viewer.evaluate.source import EvaluationSource
     from embedseg_napari.viewer.evaluate.threshold_panel import ThresholdPanel
@@ -89,6 +90,26 @@ class TuningFlow(QObject):
         panel.show_clicked.connect(self.show_labels)
         panel.save_clicked.connect(self.save)
 
+    def follow(self) -> None:
+        """List the channels of the image that the chosen model is run on."""
+        image, path = self.panel.image.layer(), self.panel.model_path()
+        if image is None or path is None or self.source.truth.layer() is None:
+            return
+        try:
+            config, picture = read_config(path), self._picture(image)
+        except EmbedSegError:
+            # It is said once thresholds are searched for.
+            return
+        sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
+        self.panel.list_channels(sizes.get("C", 1), 1 if config is None else config.n_channels)
+
+    def _picture(self, image: Image) -> Picture:
+        """The image that a model is run on beside the truth, or the part in which that was found."""
+        has_frames = self.source.predicted.layer() is not None and self.source.has_frames()
+        truth = self.source.truth.layer()
+        assert truth is not None
+        return labelled_part(image, truth, FRAMES if has_frames else None)
+
     def find(self) -> None:
         """Search on the maps at hand, or run the chosen model first."""
         try:
@@ -116,8 +137,7 @@ class TuningFlow(QObject):
             return
         if image is None:
             return
-        has_frames = predicted is not None and self.source.has_frames()
-        picture = labelled_picture(image, true_layer, FRAMES if has_frames else None)
+        picture = self._picture(image)
         truth, ignore = self.source.known(ordered_labels(true_layer, result_axes(picture.axes), image.name))
         axes = ordered(picture.axes)
         array = reorder(picture.array, picture.axes, axes)
@@ -130,7 +150,7 @@ class TuningFlow(QObject):
             array, axes = array[..., 0, :, :], axes.replace("Z", "")
         axes_of_both = "" if predicted is None else self.source.axes()
         pair = _Pair(true_layer, predicted, axes_of_both, is_flat, found_in(image))
-        job = SegmentJob(array, axes, "all", path, "auto", None, {}, advise=False)
+        job = SegmentJob(array, axes, self.panel.channel.channel(), path, "auto", None, {}, advise=False)
         annotated = [TuningImage(job, truth, ignore)]
         self.start(lambda stop: predict_and_tune(annotated, path, stop), partial(self._show, pair), "running the model")
 

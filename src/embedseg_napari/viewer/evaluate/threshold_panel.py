@@ -23,6 +23,7 @@ from superqt.utils import signals_blocked
 
 from embedseg_napari.viewer.model_list import models, names_of
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox, Sentence, add_row, short
+from embedseg_napari.viewer.widgets.image_channel import ImageChannelBox
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 
 if TYPE_CHECKING:
@@ -59,11 +60,14 @@ class ThresholdPanel(QWidget):
         )
         intro.setWordWrap(True)
         self.origin: Origin | None = None
+        self._listed: tuple[Image | None, int, int] | None = None
+        """The image whose channels are listed, how many it has, and how many the model wants."""
         self.model = ChoiceBox(tooltip="Maps in memory from the Segment panel, or a model that computes them again.")
         self.image = LayerBox(viewer, Image, "Image from which the model computes the maps.")
+        self.channel = ImageChannelBox("The channel that shows what the model was trained on.")
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        for text, box in (("Maps", self.model), ("Image", self.image.native)):
+        for text, box in (("Maps", self.model), ("Image", self.image.native), ("Channel", self.channel)):
             add_row(self.form, text, box)
         self.find = QPushButton("Find the best thresholds")
         self.find.setToolTip("Try a grid of seed and foreground thresholds, and score each pair against the truth.")
@@ -126,6 +130,16 @@ class ThresholdPanel(QWidget):
         is_run = self.model_path() is not None
         self.form.setRowVisible(self.model, self.has_source())
         self.form.setRowVisible(self.image.native, is_run)
+        self.form.setRowVisible(self.channel, is_run and self.channel.count() > 1)
+
+    def list_channels(self, n: int, wanted: int) -> None:
+        """List the `n` channels of the image, of which the model wants so many."""
+        image = self.image.layer()
+        about = image, n, wanted
+        if about != self._listed:
+            self._listed = about
+            self.channel.list_of(image, n, wanted)
+        self._follow_source()
 
     def model_path(self) -> Path | None:
         """The model to run, or None if the maps are at hand (or there is no model)."""

@@ -150,6 +150,7 @@ class EvaluateWidget(DockPanel):
         predicted = self.source.predicted.layer() if self.source.is_layers() else None
         self.thresholds.set_origin(maps_of(predicted))
         self.thresholds.set_running(is_running)
+        self.tuning.follow()
         self.thresholds.set_reason("Something is running; wait or stop it." if is_running else self._no_tuning())
         self.mistakes.threshold.setEnabled(not is_running)
         self.scoring.table.setEnabled(not is_running)

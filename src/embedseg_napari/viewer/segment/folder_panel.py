@@ -24,7 +24,7 @@ from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message, PredictionStarted, TileFinished
 from embedseg_napari.core.files.names import from_home
 from embedseg_napari.core.wording import count
-from embedseg_napari.jobs.folder.plan import FolderJob, images_of, plan, words_of
+from embedseg_napari.jobs.folder.plan import FolderJob, images_of, words_of
 from embedseg_napari.jobs.folder.segment_folder import (
     FolderResult,
     ImageFailed,
@@ -188,11 +188,10 @@ class BatchPanel(QWidget):
         self.open_report.hide()
         try:
             job = self._job()
-            plan(job)
         except EmbedSegError as error:
             self.controls.fail(error)
             return
-        LAST_USED.keep(images=self.images.text().strip(), results=self.results.text().strip())
+        # Whether it can begin is found in the background, too: the table of a large folder takes seconds to read.
         self._time_left.begin()
         self.controls.start(lambda should_stop: segment_folder(job, should_stop), self._take_event, self._take_result)
 
@@ -231,6 +230,8 @@ class BatchPanel(QWidget):
             self._name = ""
         match event:
             case ImageStarted():
+                if event.index == 0:
+                    LAST_USED.keep(images=self.images.text().strip(), results=self.results.text().strip())
                 self.progress.setRange(0, event.n_images)
                 self.progress.setValue(event.index)
                 self.progress.setFormat(f"%v of %m{self._time_left.text(event.index / event.n_images)}")

@@ -14,11 +14,12 @@ from embedseg_napari.core.axes import ordered, parse_axes, reorder, result_axes,
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
 from embedseg_napari.core.wording import alpha_words, count
-from embedseg_napari.viewer.layers import array_of, channel_names, lazily, name_axes, picture_of, pixel_size
+from embedseg_napari.viewer.layers import array_of, lazily, name_axes, picture_of, pixel_size
 from embedseg_napari.viewer.result_layers import followed_frame
 from embedseg_napari.viewer.segment.regions import RECTANGLE, VIEW, WHOLE, Selection, rectangle_bounds, view_bounds
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import ChoiceBox
+from embedseg_napari.viewer.widgets.image_channel import ImageChannelBox
 from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.widgets.pixel_size import VoxelBox
@@ -66,7 +67,7 @@ class ImageInput(QWidget):
             "One letter per axis of the layer: T time, C channel, Z Y X space. Correct it where the guess is wrong."
         )
         self.voxel = VoxelBox(viewer)
-        self.channel = ChoiceBox(tooltip="The channel that shows what the model was trained on.")
+        self.channel = ImageChannelBox("The channel that shows what the model was trained on.")
         self.region = ChoiceBox(
             (WHOLE, VIEW, RECTANGLE),
             "Segment the whole image, the part in view, or the rectangle drawn last. Of a movie, the part in view is "
@@ -93,14 +94,12 @@ class ImageInput(QWidget):
                 self.form.addRow(self.hint)
                 self.form.addRow(self.question)
         self._is_own_guess = True
-        self._channels: dict[bool, str] = {}
-        """Names of the channels used last: of images that are in colour (True), and of others."""
         self.layer_box.changed.connect(self._take_layer)
         self.axes.textEdited.connect(self._edit_axes)
         self.axes.textChanged.connect(self._list_channels)
         self.voxel.given.connect(self._ask_voxel)
         self.voxel.given.connect(self.changed)
-        self.channel.currentIndexChanged.connect(self._take_channel)
+        self.channel.currentIndexChanged.connect(lambda _: self.changed.emit())
         self.region.currentIndexChanged.connect(self._show_region)
         self.shapes_box.changed.connect(lambda _: self.changed.emit())
         self._followed: Any = None
@@ -254,7 +253,7 @@ class ImageInput(QWidget):
 
     def wanted_channel(self) -> Channel:
         """The channel that the network sees, or all."""
-        return self.channel.currentData() if self._has_channels() else "all"
+        return self.channel.channel() if self._has_channels() else "all"
 
     @contextmanager
     def looking_at_the_view(self) -> Iterator[None]:
@@ -359,35 +358,10 @@ class ImageInput(QWidget):
 
     def _list_channels(self, *_: object) -> None:
         n = self._length("C")
-        wanted = self.model.n_channels if self.model is not None else 1
-        with signals_blocked(self.channel):
-            self.channel.clear()
-            if n > 1:
-                is_rgb = self._is_rgb()
-                self.channel.addItem(f"all {n}", "all")
-                for i, name in enumerate(channel_names(self.layer, n)):
-                    self.channel.addItem(name, i)
-                self.channel.addItem("mean of all", "mean")
-                if wanted != n:
-                    # Where channels come in another order, the one of the same name.
-                    index = self.channel.findText(self._channels.get(is_rgb, ""))
-                    usual = self.channel.findData("mean" if is_rgb else 0)
-                    self.channel.setCurrentIndex(index if index >= 0 else usual)
-                    self._channels.setdefault(is_rgb, self.channel.currentText())
-            else:
-                self.channel.addItem("the only one", "all")
-            self.channel.setEnabled(n > 1)
-            self.form.setRowVisible(self.channel, n > 1)
+        self.channel.list_of(self.layer, n, self.model.n_channels if self.model is not None else 1)
+        self.channel.setEnabled(n > 1)
+        self.form.setRowVisible(self.channel, n > 1)
         self.changed.emit()
-
-    def _take_channel(self, *_: object) -> None:
-        """Remember a channel that was chosen; all of them are taken where the model is for as many."""
-        if self.channel.currentData() != "all":
-            self._channels[self._is_rgb()] = self.channel.currentText()
-        self.changed.emit()
-
-    def _is_rgb(self) -> bool:
-        return self.layer is not None and bool(self.layer.rgb)
 
     def _show_region(self, *_: object) -> None:
         self.form.setRowVisible(self.shapes_box.native, self.region.currentText() == RECTANGLE)

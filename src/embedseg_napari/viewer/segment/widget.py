@@ -214,6 +214,7 @@ class SegmentWidget(DockPanel):
             except ModelError as error:
                 self.controls.fail(error)
                 return
+        self.image.choose(None, advice.channel or "all")
         if set(advice.changes) <= set(self.thresholds.values()) and advice.changes:
             self.advice.clear()
             self.threshold_box.go_back()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSignalBlocker, Signal
@@ -29,7 +30,8 @@ class FolderSource(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._before = ""
+        self._channels: dict[str, Channel] = {}
+        """What was chosen for the images of each folder."""
         self.edit = self._field("Data-set folder", "Folder with images/ and masks/", TIP)
         self.browse = button("Browse…", "Choose the data-set folder.", self._browse)
         self.axes_edit = self._field(
@@ -46,9 +48,8 @@ class FolderSource(QWidget):
         )
         self.channel_box = channel_box("Channels of the images to learn from: all, their mean, or one; 0 is the first.")
         self.channel_box.setAccessibleName("Channel of the images in the folder")
-        self.channel_box.currentIndexChanged.connect(lambda _: self.changed.emit())
-        # A channel is chosen for the images of one folder: those of another are learned from in all colours again.
-        self.edit.textChanged.connect(self._forget_channel)
+        self.channel_box.currentIndexChanged.connect(self._take_channel)
+        self.edit.textChanged.connect(self._show_channel)
         row = QHBoxLayout()
         row.addWidget(self.edit, 1)
         row.addWidget(self.browse)
@@ -68,11 +69,19 @@ class FolderSource(QWidget):
         field.editingFinished.connect(self.changed.emit)
         return field
 
-    def _forget_channel(self, text: str) -> None:
-        if text.strip() != self._before:
-            self._before = text.strip()
-            with QSignalBlocker(self.channel_box):
-                self.channel_box.setCurrentIndex(0)
+    def _take_channel(self, *_: object) -> None:
+        self._channels[self._folder()] = self.channel_box.currentData()
+        self.changed.emit()
+
+    def _show_channel(self, *_: object) -> None:
+        """A channel is chosen for the images of one folder: those of another are learned from in all colours."""
+        with QSignalBlocker(self.channel_box):
+            index = self.channel_box.findData(self._channels.get(self._folder(), "all"))
+            self.channel_box.setCurrentIndex(index)
+
+    def _folder(self) -> str:
+        """The folder as far as it is typed, without what makes no other one of it."""
+        return os.path.normpath(self.edit.text().strip())
 
     def _browse(self) -> None:
         text = QFileDialog.getExistingDirectory(self, "Data-set folder", self.edit.text())

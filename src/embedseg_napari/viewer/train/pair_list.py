@@ -12,7 +12,7 @@ from superqt.utils import signals_blocked
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.jobs.training_pairs import FRAMES, VOLUME, ArrayPair
 from embedseg_napari.jobs.training_recipe import PairFiles
-from embedseg_napari.viewer.labelled_images import labelled_picture, pair_from_layers
+from embedseg_napari.viewer.labelled_images import file_beside, labelled_picture, pair_from_layers
 from embedseg_napari.viewer.layers import channel_names, file_of, is_users, is_users_or_found, name_axes
 from embedseg_napari.viewer.pixel_changes import PixelChanges
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
@@ -235,7 +235,7 @@ class PairRow(QFrame):
         image, labels = self.image.layer(), self.labels.layer()
         assert image is not None
         assert labels is not None
-        return PairFiles(file_of(image), file_of(labels), labelled_picture(image, labels).axes)
+        return PairFiles(file_beside(image, labels, ""), file_of(labels), labelled_picture(image, labels).axes)
 
     def _channel(self) -> OneChannel | None:
         channel: OneChannel | None = self.channel.currentData()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
+    from embedseg_napari.core.axes import OneChannel
     from embedseg_napari.core.config import TrainingConfig
     from embedseg_napari.core.events import PreviewReady
     from embedseg_napari.jobs.preflight import Findings
@@ -56,6 +57,8 @@ class PreviewBox(QWidget):
         """What was chosen unasked; None stands for a held-out image."""
         self._kind: tuple[int, int] | None = None
         """Spatial dimensions and channels of the network that trains, where they are known."""
+        self._channel: OneChannel | None = None
+        """The only channel of its images that it sees, or the mean of all."""
         self._watched: Layer | None = None
         """What was chosen last."""
         self.preview_on = QCheckBox("Live preview")
@@ -95,7 +98,14 @@ class PreviewBox(QWidget):
         self.embeddings_on.toggled.connect(self._switch_embeddings)
         self._watch()
 
-    def begin(self, config: TrainingConfig, *, learns_from_layers: bool, findings: Findings | None = None) -> None:
+    def begin(
+        self,
+        config: TrainingConfig,
+        *,
+        learns_from_layers: bool,
+        findings: Findings | None = None,
+        channel: OneChannel | None = None,
+    ) -> None:
         """Get ready for a training; unless another image was chosen, one of those it is about is previewed.
 
         Parameters
@@ -106,10 +116,12 @@ class PreviewBox(QWidget):
             Whether it learns from the pairs of layers.
         findings : Findings, optional
             What is known of the images that it learns from.
+        channel : int or "mean", optional
+            The only channel of them that it learns from, or the mean of all.
         """
         self.gradually.finish()
         self._kind = None if findings is None or not findings.ndim else (findings.ndim, findings.n_channels)
-        self.learns_from_layers = learns_from_layers
+        self.learns_from_layers, self._channel = learns_from_layers, channel
         if self.image.layer() in (None, self._proposed):
             self._proposed = self.pairs.rows[0].image.layer() if learns_from_layers else None
             self.image.choose(self._proposed)
@@ -126,7 +138,7 @@ class PreviewBox(QWidget):
     def end(self) -> None:
         """Follow the viewer's eye no longer, and take the preview away unless it is all there is to see."""
         self.follow.stop()
-        self._kind = None
+        self._kind = self._channel = None
         if self.view.is_of_held_out:
             # It stays until the next training.
             self.gradually.finish()
@@ -151,13 +163,15 @@ class PreviewBox(QWidget):
             self.view.forget_preview()
             self.keep.setEnabled(False)
         self._watched = layer
-        row = next((row for row in self.pairs.rows if row.image.layer() == layer), None)
+        # The pairs say nothing of what is learned from a folder.
+        rows = self.pairs.rows if self.learns_from_layers else []
+        row = next((row for row in rows if row.image.layer() == layer), None)
         self.fault = ""
         try:
             if layer is None or not isinstance(layer, Image):
                 self.view.watch(None)
             elif row is not None and row.labels.layer() is not None:
-                self.view.watch(layer, *row.reading(), row.labels.layer() if self.learns_from_layers else None)
+                self.view.watch(layer, *row.reading(), row.labels.layer())
             else:
                 self._watch_unknown(layer)
         except DataError as error:
@@ -172,14 +186,17 @@ class PreviewBox(QWidget):
         sizes = dict(zip(picture.axes, picture.array.shape, strict=True))
         is_flat = ndim == 2 and sizes.get("Z") == 1
         n = sizes.get("C", 1)
-        if self._kind is not None and n != n_channels:
+        channel = self._channel
+        if n == 1 or (isinstance(channel, int) and channel >= n):
+            channel = None
+        if self._kind is not None and channel is None and n != n_channels:
             what = f"{layer.name} has {count(n, 'channel')}, and the network that trains sees {n_channels}"
         elif ndim == 2 and "Z" in sizes and not is_flat:
             what = f"{layer.name} is a volume, and the network that trains sees single planes"
         elif ndim == 3 and "Z" not in sizes:
             what = f"{layer.name} has no depth, and the network that trains sees volumes"
         else:
-            self.view.watch(layer, picture.axes, is_flat=is_flat)
+            self.view.watch(layer, picture.axes, channel, is_flat=is_flat)
             return
         raise DataError(f"{what}: a held-out image is previewed instead.")
 

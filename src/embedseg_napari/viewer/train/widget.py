@@ -259,10 +259,12 @@ class TrainWidget(TrainingPanel):
             return
         self.is_paused = False
         self.recipe.forget()
-        self.preview.begin(request.config, learns_from_layers=request.folder is None, findings=self.check.findings)
+        is_of_layers, channel = request.folder is None, request.pairs[0].channel if request.pairs else request.channel
+        self.preview.begin(
+            request.config, learns_from_layers=is_of_layers, findings=self.check.findings, channel=channel
+        )
         self._learned = self._learned_from()
         self.trained_on = self.pairs.rows[0].image.layer() if request.pairs else None
-        channel = request.pairs[0].channel if request.pairs else request.channel
         self.trained_channel = "all" if channel is None else channel
         self.job = TrainingJob(request, preview=self.preview.view.example)
         self.progress.begin(request.output.stem)
