@@ -147,7 +147,7 @@ def test_a_grey_image_in_colours_is_refused_as_it_is_in_a_folder(blobs, tmp_path
         files = (str(tmp_path / name) for name in ("he.tif", "labels.tif"))
         return read_pair(*files, axes, spacing=None, unit=None, channel=channel)
 
-    with pytest.raises(DataError, match="he.*is a grey image saved as RGB .*under Channel"):
+    with pytest.raises(DataError, match="is a grey image saved as RGB"):
         pair().examples()
     one = pair(channel=0).examples()[-1]
     np.testing.assert_array_equal(one.image[0], colours[-1, ..., 0] if n_frames else colours[..., 0])

@@ -34,7 +34,7 @@ from embedseg_napari.viewer.unopened import unopened
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.core.files.metadata import Steps

@@ -29,7 +29,7 @@ PREFIX = "preview: "
 
 
 def as_seen(image: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
-    """Pixels and options of a layer for what a network sees, C(Z)YX: of three channels of a plane colours, else grey."""
+    """Pixels and options of a layer for what a network sees, C(Z)YX: colours of three channels of a plane, or grey."""
     if len(image) != 3 or image.ndim != 3:
         return image[0], {"colormap": "gray"}
     # The same for all colours, so that they stay what they are beside each other.

@@ -127,9 +127,7 @@ class ThresholdBox(QGroupBox):
         own = "" if is_own else "Other thresholds than those stored with the model."
         self.setToolTip("\n".join(filter(None, ("" if result is None else result.name, own))))
         self.back_button.setEnabled(not is_own)
-        self.undo_button.setEnabled(
-            result is not None and (len(result.history) > 1 or result.instead_of is not None)
-        )
+        self.undo_button.setEnabled(result is not None and (len(result.history) > 1 or result.instead_of is not None))
 
     def go_back(self) -> None:
         """Take the thresholds stored with the model."""
