@@ -15,6 +15,7 @@ from embedseg_napari.core.files.in_parts import open_image
 from embedseg_napari.core.files.tiff import write_image, write_labels
 from embedseg_napari.core.stores.labels import create_labels
 from embedseg_napari.jobs.training_pairs import read_dataset, read_pairs
+from embedseg_napari.jobs.training_recipe import read_pair
 from embedseg_napari.viewer.labelled_images import pair_from_layers
 from embedseg_napari.viewer.layers import SEGMENTED
 from embedseg_napari.viewer.result_layers import spatial_frame
@@ -165,6 +166,33 @@ def test_channels_are_kept_or_one_is_chosen(blobs):
     assert both.image.shape[0] == 2
     [one] = pair_from_layers(layer, Labels(labels), channel=1).examples()
     np.testing.assert_array_equal(one.image[0], 2 * image)
+
+
+@pytest.mark.parametrize("n_frames", [0, 2])
+@pytest.mark.parametrize("is_file", [False, True])
+def test_a_grey_image_in_colours_is_refused_as_it_is_in_a_folder(blobs, tmp_path, n_frames, is_file):
+    image, labels = (np.stack([one] * n_frames) if n_frames else one for one in blobs(2))
+    colours, axes = np.stack([image.astype(np.uint8)] * 3, -1), "TYXC"[not n_frames :]
+    write_image(tmp_path / "he.tif", colours, axes, is_colour=True, keep_order=True)
+    write_labels(tmp_path / "labels.tif", labels, axes[:-1])
+    layer = Image(colours, rgb=True, name="he", axis_labels=tuple(axes[:-1].lower()))
+
+    def pair(channel=None):
+        if not is_file:
+            return pair_from_layers(layer, Labels(labels), channel=channel)
+        files = (str(tmp_path / name) for name in ("he.tif", "labels.tif"))
+        return read_pair(*files, axes, spacing=None, unit=None, channel=channel)
+
+    with pytest.raises(DataError, match="is a grey image saved as RGB"):
+        pair().examples()
+    one = pair(channel=0).examples()[-1]
+    np.testing.assert_array_equal(one.image[0], colours[-1, ..., 0] if n_frames else colours[..., 0])
+
+
+def test_equal_channels_that_are_no_colours_may_be_learned_from(blobs):
+    image, labels = blobs(2)
+    [example] = pair_from_layers(Image(np.stack([image] * 3)), Labels(labels)).examples()
+    assert len(example.image) == 3
 
 
 @pytest.mark.parametrize("ndim", [2, 3])

@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels
+from napari.layers._layer_actions import _convert_to_image
 from napari.utils._proxies import PublicOnlyProxy
 from PIL import Image
 
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.core.files.tiff import read_image, write_image, write_labels
+from embedseg_napari.core.files.plane_stack import write_planes
+from embedseg_napari.core.files.tiff import MADE_BY, read_image, write_image, write_labels
 from embedseg_napari.viewer import file_metadata
 from embedseg_napari.viewer.file_metadata import axis_units, on_activate, read_header, watch_layers
+from embedseg_napari.viewer.files.writers import save_labels
 from embedseg_napari.viewer.layers import file_of
 
 CASES = {
@@ -291,3 +296,63 @@ def test_an_image_whose_disk_is_gone_keeps_no_panel_from_opening(layer_viewer, t
     assert tuple(layer.scale) == (1, 1)
     with pytest.raises(DataError, match="Save image first"):
         file_of(layer)
+
+
+def opened(viewer, path, qtbot):
+    """The layer of a file, once Qt had its turn."""
+    viewer.open(str(path), plugin="napari")
+    qtbot.wait(1)
+    return viewer.layers[path.stem]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("way", ["layer", "labels", "planes"])
+def test_labels_that_were_written_here_open_as_labels(viewer, tmp_path, qtbot, way, is_first):
+    labels = np.zeros((3, 20, 30), int)
+    labels[1, 2:9, 2:9], labels[1, 12:19, 2:9] = 1, 2
+    path = tmp_path / "cells labels.tif"
+    if way == "layer":
+        save_labels(Labels(labels, axis_labels=("z", "y", "x"), scale=(2, 0.5, 0.5), units="um"), path)
+    elif way == "planes":
+        write_planes(path, [labels[1] == 1, labels[1] == 2], 2, (20, 30), "YX", (0.5, 0.5), "um")
+    else:
+        write_labels(path, labels, "ZYX", (2, 0.5, 0.5), "um")
+    image = viewer.add_image(np.zeros((3, 20, 30)), name="cells", scale=(2, 0.5, 0.5), units="um")
+    if is_first:
+        watch_layers(viewer)
+    layer = opened(viewer, path, qtbot)
+    if not is_first:
+        assert isinstance(layer, ImageLayer)
+        viewer.layers.selection.active = image
+        watch_layers(viewer)
+        qtbot.wait(1)
+        assert viewer.layers.selection.active == image
+        layer = viewer.layers[path.stem]
+    assert isinstance(layer, Labels)
+    assert [one.name for one in viewer.layers] == ["cells", "cells labels"]
+    assert [str(name) for name in layer.axis_labels] == ["n" if way == "planes" else "z", "y", "x"]
+    assert tuple(layer.scale)[1:] == (0.5, 0.5)
+    assert file_of(layer) == path
+    if way != "planes":
+        np.testing.assert_array_equal(layer.data, labels)
+    # Who wants to see it as an image has it so.
+    viewer.layers.selection.active = layer
+    _convert_to_image(viewer.layers)
+    watch_layers(viewer)
+    qtbot.wait(1)
+    assert isinstance(viewer.layers[path.stem], ImageLayer)
+
+
+@pytest.mark.parametrize("kind", ["of others", "image", "maps"])
+def test_files_that_do_not_say_that_they_are_labels_stay_images(viewer, tmp_path, qtbot, kind):
+    labels = np.zeros((20, 30), np.uint16)
+    labels[2:9, 2:9] = 1
+    path = tmp_path / "labels.tif"
+    if kind == "of others":
+        tifffile.imwrite(path, labels, compression="zlib")
+    elif kind == "image":
+        write_image(path, labels, "YX")
+    else:
+        write_image(path, labels.astype(np.float32), "YX", software=f"{MADE_BY}, model and settings 1")
+    watch_layers(viewer)
+    assert isinstance(opened(viewer, path, qtbot), ImageLayer)

@@ -20,7 +20,9 @@ def filled(mask, polygons):
         return region_mask(mask.shape, polygons)
     found = np.zeros(mask.shape, bool)
     for polygon in polygons:
-        found |= region_mask(mask.shape, [polygon], int(polygon[0, 0]))
+        (axis,) = np.flatnonzero(np.ptp(polygon, axis=0) == 0)
+        plane = np.moveaxis(found, axis, 0)[int(polygon[0, axis])]
+        plane |= region_mask(plane.shape, [np.delete(polygon, axis, axis=1)])
     return found
 
 
@@ -42,7 +44,7 @@ def test_outlines_hold_the_mask_exactly(mask):
 
 
 @settings(deadline=None)
-@given(arrays(bool, (3, 5, 6)))
+@given(arrays(bool, st.sampled_from([(3, 5, 6), (5, 4, 3)]), elements=st.sampled_from([True, True, False])))
 def test_outlines_of_a_volume_hold_the_mask_plane_by_plane(mask):
     assert np.array_equal(filled(mask, outlines(mask)), mask)
 
@@ -112,6 +114,29 @@ def test_a_rectangle_counts_for_the_plane_it_is_drawn_on_in_each_view(layer_view
     assert not regions.is_one_empty(labels)
     regions.show(regions.mask())
     np.testing.assert_array_equal(regions.mask(), expected)
+    assert regions.count() == 1
+
+
+def test_regions_that_cross_stay_few(layer_viewer):
+    regions = volume_regions(layer_viewer)
+    mask = np.zeros(regions.shape, bool)
+    mask[4], mask[1:11, 6, 2:14], mask[1:11, 2:12, 8] = True, True, True
+    regions.show(mask)
+    np.testing.assert_array_equal(regions.mask(), mask)
+    # The plane, and above and below it what is left of the two across: one whole, one in two halves.
+    assert regions.count() == 1 + 2 * 3
+
+
+@pytest.mark.parametrize("n_planes", [1, 4])
+def test_what_is_drawn_on_planes_along_z_stays_there(layer_viewer, n_planes):
+    regions = volume_regions(layer_viewer)
+    mask = np.zeros(regions.shape, bool)
+    y, x = np.indices(mask.shape[1:])
+    # A triangle, with tips of single pixels.
+    mask[3 : 3 + n_planes] = (x >= y) & (x <= 13 - y)
+    regions.show(mask)
+    assert regions.count() == n_planes
+    assert all(np.ptp(polygon[:, 0]) == 0 for polygon in regions.layer.data)
 
 
 def test_what_lies_on_no_plane_of_the_image_is_not_counted(layer_viewer):

@@ -75,6 +75,23 @@ def test_an_image_that_was_only_looked_at_is_not_hidden(viewer, panel, add_image
     assert viewer.layers.selection.active == panel.annotation.layers.labels
 
 
+def test_an_image_of_another_size_is_seen_alone_before_anything_is_annotated_and_after(viewer, panel, qtbot):
+    one = viewer.add_image(np.zeros((60, 60)), name="one")
+    mine = viewer.add_labels(np.ones((60, 60), int), name="one labels")
+    two = viewer.add_image(np.zeros((24, 24)), name="two")
+    theirs = viewer.add_labels(np.ones((24, 24), int), name="two labels")
+    for image, own in ((two, theirs), (one, mine)):
+        viewer.layers.selection.active = image
+        qtbot.waitUntil(lambda image=image, own=own: {one for one in viewer.layers if one.visible} == {image, own})
+    annotation = annotate(panel, one)
+    paint(panel, 3)
+    assert {layer for layer in viewer.layers if layer.visible} == {one, annotation}
+    panel.annotation.image.choose(two)
+    assert {layer for layer in viewer.layers if layer.visible} >= {two}
+    assert not one.visible
+    assert not annotation.visible
+
+
 def test_an_image_that_is_chosen_to_be_annotated_next_is_seen(viewer, panel, add_image):
     one, two = add_image("one"), add_image("two", shift=9)
     found = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedseg_napari.viewer.layers import PREVIEW, RESULT, SEGMENTED
-from embedseg_napari.viewer.stage import Scene, bring_up, meet, stage_of
+from embedseg_napari.viewer.layers import PART_OF, PREVIEW, RESULT, SEGMENTED
+from embedseg_napari.viewer.stage import Scene, bring_up, is_of_another, meet, stage_of
 
 
 class Panel:
@@ -263,3 +263,59 @@ def test_layers_meet_whatever_their_unit(layer_viewer):
     )
     for other, is_met in ((on_it, True), (beside, False)):
         assert meet(one, other) is meet(other, one) is is_met
+
+
+def test_images_that_begin_in_one_place_and_end_elsewhere_are_of_another(layer_viewer):
+    def add(name, shape=(40, 50), **place):
+        return layer_viewer.add_image(np.zeros(shape), name=name, **place)
+
+    image = add("image")
+    another = {
+        "smaller": add("smaller", (20, 50)),
+        "larger": add("larger", (60, 60)),
+        "a volume": add("a volume", (3, 40, 40)),
+        "other pixels": add("other pixels", (40, 50), scale=(0.5, 0.5)),
+    }
+    own = [
+        add("channel", colormap="green", blending="additive"),
+        add("volume", (3, 40, 50)),
+        add("binned", (20, 25), scale=(2, 2)),
+        add("put there", (20, 20), translate=(5, 5)),
+        add("beside", (20, 20), translate=(0, 60)),
+        add("part", (20, 20), metadata={PART_OF: {"image": str(image.unique_id), "start": [0, 0], "store": None}}),
+        layer_viewer.add_labels(np.ones((40, 50), int), name="labels of image"),
+        layer_viewer.add_labels(np.ones((5, 5), int), name="labels of neither"),
+        layer_viewer.add_labels(
+            np.ones((5, 5), int), name="found", metadata={RESULT: "result", SEGMENTED: str(image.unique_id)}
+        ),
+    ]
+    their = [
+        layer_viewer.add_labels(np.ones((20, 50), int), name="labels of smaller"),
+        layer_viewer.add_points(
+            np.ones((2, 2)), name="centres", metadata={RESULT: "result", SEGMENTED: str(another["larger"].unique_id)}
+        ),
+    ]
+    names = {layer.name for layer in layer_viewer.layers if is_of_another(layer, image, layer_viewer.layers)}
+    assert names == {*another, *(layer.name for layer in their)}
+    stage = stage_of(layer_viewer)
+    stage.show(Panel(), Scene(image, is_own=lambda layer: True, spared=another["a volume"]))
+    assert {layer.name for layer in layer_viewer.layers if not layer.visible} == names - {"a volume"}
+    assert all(layer.visible for layer in own)
+    stage.leave()
+    assert all(layer.visible for layer in layer_viewer.layers)
+
+
+def test_the_view_goes_to_an_image_that_others_of_another_size_gave_way_to(layer_viewer):
+    small, large = (layer_viewer.add_image(np.zeros((n, n))) for n in (40, 400))
+    stage, panel, camera = stage_of(layer_viewer), Panel(), getattr(layer_viewer, "scene", layer_viewer).camera
+    zooms = []
+    for image in (small, large):
+        stage.show(panel, Scene(image, subject=image.name))
+        assert image.visible
+        np.testing.assert_allclose(camera.center[-2:], (image.data.shape[0] - 1) / 2)
+        zooms.append(camera.zoom)
+    assert zooms[0] > 5 * zooms[1]
+    # Where the user has gone since, nobody is led away.
+    camera.zoom = 3
+    stage.show(panel, Scene(large, subject=large.name))
+    assert camera.zoom == 3

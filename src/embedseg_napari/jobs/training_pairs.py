@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embedseg_napari.core.axes import ordered
 from embedseg_napari.core.errors import DataError
 
 if TYPE_CHECKING:
@@ -106,6 +107,14 @@ class ArrayPair:
             raise DataError(f"{self.name}: no region lies on the image; draw one over the labelled objects.")
         examples = from_arrays(pairs, axes=axes, spacing=self.spacing, channel=self.channel, names=names)
         return [replace(example, unit=self.unit, source=self.name) for example in examples]
+
+
+def pair_axes(axes: str) -> str:
+    """The axes of an image in the order of a pair: TC(Z)YX; channels that come last, as colours do, stay there.
+
+    By that they are told from other channels, and it is looked whether they show colours.
+    """
+    return f"{ordered(axes.replace('C', ''))}C" if axes.endswith("C") else ordered(axes)
 
 
 @dataclass(frozen=True)

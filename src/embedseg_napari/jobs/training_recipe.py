@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from embedseg_napari.core.axes import ordered, reorder, result_axes
+from embedseg_napari.core.axes import reorder, result_axes
 from embedseg_napari.core.config import PRESETS, TrainingConfig
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.picture import same_pixels
 from embedseg_napari.core.model.known_models import SCRATCH
 from embedseg_napari.jobs.recipe import Recipe
 from embedseg_napari.jobs.train import TrainingRequest
-from embedseg_napari.jobs.training_pairs import ArrayPair, Region, knows_its_split
+from embedseg_napari.jobs.training_pairs import ArrayPair, Region, knows_its_split, pair_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ def read_pair(
     """
     from embedseg_napari.core.files.tiff import read_image
 
-    order = ordered(axes)
+    order = pair_axes(axes)
     truth, own = read_image(labels, labels=True).array, result_axes(axes)
     return ArrayPair(
         name or Path(image).stem,

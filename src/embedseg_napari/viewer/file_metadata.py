@@ -1,7 +1,8 @@
 """What napari's own reader of TIFF and Zarr leaves out: pixel size, units, the meaning of axes, names of channels.
 
-Napari opens them as bare arrays. When a layer that came from such a file appears, the metadata is read from the file
-and the layer completed. Claiming files with a reader of our own would make napari ask for a reader at every one.
+Napari opens them as bare arrays, and labels as images. When a layer that came from such a file appears, the metadata is
+read from the file and the layer completed; labels that were written here become a Labels layer. Claiming files with a
+reader of our own would make napari ask for a reader at every one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tifffile
+from napari.utils.notifications import show_info
+from qtpy.QtCore import QTimer
 
 from embedseg_napari.core.axes import KNOWN, guess_axes, spatial_axes
 from embedseg_napari.core.errors import DataError
@@ -23,14 +26,15 @@ from embedseg_napari.core.files.formats import PICTURES
 from embedseg_napari.core.files.metadata import read_metadata
 from embedseg_napari.core.files.ngff import read_ngff
 from embedseg_napari.core.files.picture import TIFF
-from embedseg_napari.core.files.plane_stack import is_plane_file
-from embedseg_napari.viewer.layers import CHANNEL_NAMES, FRAME_INTERVAL, ONE_EACH, array_of, named_axes, path_of
+from embedseg_napari.core.files.tiff import MADE_BY, read_software
+from embedseg_napari.viewer.as_labels import name_planes, turn_into_labels
+from embedseg_napari.viewer.layers import CHANNEL_NAMES, FRAME_INTERVAL, array_of, named_axes
 from embedseg_napari.viewer.unopened import unopened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
     from napari.viewer import Viewer
 
     from embedseg_napari.core.files.metadata import Steps
@@ -79,7 +83,7 @@ class _Watcher:
         """Complete a new layer; the first one was fitted into the window before it had its size."""
         viewer = self._viewer()
         step = () if viewer is None else tuple(viewer.dims.current_step)
-        is_sized = complete(event.value)
+        is_sized = complete(event.value) if viewer is None else _take(viewer, event.value)
         if viewer is None:
             return
         if is_sized and len(viewer.layers) == 1:
@@ -111,10 +115,37 @@ def watch_layers(viewer: Viewer) -> None:
     if viewer not in _watchers:
         _watchers[viewer] = _Watcher(viewer)
     step = tuple(viewer.dims.current_step)
-    changed = [complete(layer) for layer in viewer.layers]
+    changed = [_take(viewer, layer) for layer in viewer.layers]
     changed = [one or _take_size(layer, viewer.layers) for one, layer in zip(changed, viewer.layers, strict=True)]
     if any(changed) and len(viewer.layers) == sum(changed):
         _fit(viewer, step)
+
+
+def _take(viewer: Viewer, layer: Layer) -> bool:
+    """Complete a layer; if it is new and its file says that it holds labels written here, it becomes a Labels layer."""
+    is_new = layer.unique_id not in _completed
+    is_sized = complete(layer)
+    if is_new and _holds_own_labels(layer):
+        known = weakref.ref(viewer)
+        # Others hear of the layer only now, and must not find that it is gone.
+        QTimer.singleShot(0, lambda: _turn(known(), layer))
+    return is_sized
+
+
+def _holds_own_labels(layer: Layer) -> bool:
+    from napari.layers import Image
+
+    path = layer.source.path
+    if not isinstance(layer, Image) or path is None or Path(path).suffix.lower() not in TIFF:
+        return False
+    array = array_of(layer)
+    return isinstance(array, np.ndarray) and array.dtype.kind in "ui" and read_software(Path(path)).startswith(MADE_BY)
+
+
+def _turn(viewer: Viewer | None, layer: Any) -> None:
+    if viewer is not None and layer in viewer.layers:
+        labels = turn_into_labels(viewer, layer)
+        show_info(f"{labels.name} is opened as labels.")
 
 
 def _fit(viewer: Viewer, step: tuple[int, ...]) -> None:
@@ -176,13 +207,6 @@ def complete(layer: Layer) -> bool:
     spacing = header.spacing[-len(spatial_axes(axes)) :]
     set_pixel_size(layer, axis_scale(letters, spacing), axis_units(letters, header.unit))
     return True
-
-
-def name_planes(labels: Labels) -> None:
-    """Call the channels of labels what they are where their file says that it holds planes of one object each."""
-    path, names = path_of(labels), [str(name) for name in labels.axis_labels]
-    if "c" in names and is_plane_file(path):
-        labels.axis_labels = [ONE_EACH.lower() if name == "c" else name for name in names]
 
 
 def _leave_out_alpha(layer: Layer) -> None:

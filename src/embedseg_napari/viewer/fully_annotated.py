@@ -104,26 +104,53 @@ def _masks(layer: Shapes, axes: str, shape: tuple[int, ...]) -> Iterator[tuple[A
 
 
 def outlines(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
-    """Polygons ((z,) y, x) around the pieces of a mask ((Z,) Y, X), plane by plane.
+    """Polygons ((z,) y, x) around the pieces of a mask ((Z,) Y, X), in a volume each in the plane that it lies in.
 
-    `states.region_mask` makes the same mask of them. A hole belongs to its piece's polygon, reached and left over one
-    bridge: the way there and back cancel out, so that no pixel is added or lost.
+    Pieces that are no thinner across another axis are cut into planes along z. `shapes_mask` makes the same mask of
+    them. A hole belongs to its piece's polygon, reached and left over one bridge: the way there and back cancel out, so
+    that no pixel is added or lost.
     """
+    if mask.ndim == 2:
+        return _around(mask)
+    found, rest = [], mask.copy()
+    # What is left by side views lies in planes along z.
+    for axis in (1, 2, 0):
+        planes = np.moveaxis(rest, axis, 0)
+        for at, plane in enumerate(_sheets(planes) if axis else planes.copy()):
+            found += [np.insert(corners, axis, at, axis=1) for corners in _around(plane)]
+            planes[at] &= ~plane
+    return found
+
+
+def _sheets(planes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pieces of planes (n, ...) that are one plane thick, and as large as what somebody draws."""
+    from scipy import ndimage
+
+    thin = planes.copy()
+    thin[1:] &= ~planes[:-1]
+    thin[:-1] &= ~planes[1:]
+    for at in np.flatnonzero(thin.any((1, 2))):
+        pieces, _ = ndimage.label(thin[at])
+        for number, box in enumerate(ndimage.find_objects(pieces), 1):
+            if min(side.stop - side.start for side in box) < LEAST_SIDE:
+                thin[at][pieces == number] = False
+    return thin
+
+
+def _around(plane: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Polygons around the pieces of a mask of two axes."""
     from scipy import ndimage
     from skimage.measure import approximate_polygon, find_contours
 
-    planes = mask[None] if mask.ndim == 2 else mask
     found = []
-    for z in np.flatnonzero(planes.any((1, 2))):
-        # Pieces of face neighbours, as find_contours sees them.
-        pieces, _ = ndimage.label(planes[z])
-        for number, box in enumerate(ndimage.find_objects(pieces), 1):
-            start = np.array([side.start for side in box])
-            piece = np.pad(pieces[box] == number, 1).astype(float)
-            rings = [approximate_polygon(ring, 0.01)[:-1] + start - 1 for ring in find_contours(piece, 0.5)]
-            # The outer ring begins above all holes.
-            corners = _joined(sorted(rings, key=lambda ring: ring.min(0).tolist()))
-            found.append(corners if mask.ndim == 2 else np.insert(corners, 0, z, axis=1))
+    # Pieces of face neighbours, as find_contours sees them.
+    pieces, _ = ndimage.label(plane)
+    for number, box in enumerate(ndimage.find_objects(pieces), 1):
+        start = np.array([side.start for side in box])
+        piece = np.pad(pieces[box] == number, 1).astype(float)
+        rings = [approximate_polygon(ring, 0.01)[:-1] + start - 1 for ring in find_contours(piece, 0.5)]
+        # The outer ring begins above all holes.
+        found.append(_joined(sorted(rings, key=lambda ring: ring.min(0).tolist())))
     return found
 
 

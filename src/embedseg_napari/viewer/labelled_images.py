@@ -11,7 +11,7 @@ from embedseg_napari.core.axes import ordered, reorder, result_axes
 from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.exchange.planes import Within
 from embedseg_napari.core.wording import shape_words
-from embedseg_napari.jobs.training_pairs import ArrayPair, Region
+from embedseg_napari.jobs.training_pairs import ArrayPair, Region, pair_axes
 from embedseg_napari.viewer.camera import units_in
 from embedseg_napari.viewer.layers import (
     AT_FRAME,
@@ -74,7 +74,7 @@ def pair_from_layers(
     """
     whole, picture = labelled_picture(image, labels), labelled_part(image, labels)
     truth = ordered_labels(labels, result_axes(picture.axes), image.name)
-    axes = ordered(picture.axes)
+    axes = pair_axes(picture.axes)
     array = reorder(picture.array, picture.axes, axes)
     space = tuple(size for size, letter in zip(array.shape, axes, strict=True) if letter != "C")
     if not fits_labels(space, truth.shape, "T" in axes):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image, Labels
 
-from embedseg_napari.viewer.camera import bring_in, units_in
+from embedseg_napari.viewer.camera import bring_in, show_whole, units_in
 from embedseg_napari.viewer.layers import (
     ANNOTATION,
     FOUND,
@@ -18,6 +18,7 @@ from embedseg_napari.viewer.layers import (
     RESULT,
     SEGMENTED,
     is_users,
+    line_of,
     shows_objects,
 )
 
@@ -74,11 +75,46 @@ def _is_of_other(layer: Layer, image: Layer, layers: LayerList) -> bool:
         return _hides(layer)
     if not isinstance(layer, Labels):
         return False
+    return not _fits(layer, image) and any(isinstance(one, Image) and _fits(layer, one) for one in layers)
 
-    def fits(one: Layer) -> bool:
-        return np.allclose(_plane(layer, one), _plane(one, one))
 
-    return not fits(image) and any(isinstance(one, Image) and fits(one) for one in layers)
+def is_of_another(layer: Layer, image: Image, layers: Sequence[Layer]) -> bool:
+    """Whether a layer is, or is of, another image that begins where this one does and ends elsewhere.
+
+    They were opened one after the other, and what is seen of both is a patchwork. What belongs together has the same
+    size, or was put in its place.
+
+    Parameters
+    ----------
+    layer : Layer
+        What was found in, annotated in or taken from an image is of that; labels of a file are of what they fit.
+    image : napari Image layer
+        This one.
+    layers : sequence of Layer
+        Those of the viewer.
+    """
+    other = _image_of(layer, image, layers)
+    if other is None or line_of(other, layers)[-1] == line_of(image, layers)[-1]:
+        return False
+    (low, high), (own_low, own_high) = (_plane(one, image) for one in (other, image))
+    steps = [np.abs(one.scale[-2:]) * units_in(one.units[-2:], image.units) for one in (other, image)]
+    # Images of other pixels may end one of them sooner.
+    least, most = np.min(steps, axis=0) / 2, 2 * np.max(steps, axis=0)
+    return bool((np.abs(low - own_low) <= least).all() and (np.abs(high - own_high) >= most).any())
+
+
+def _image_of(layer: Layer, image: Image, layers: Sequence[Layer]) -> Image | None:
+    """The user's image that a layer is, or is of; None where it is of none that is known."""
+    images = {str(one.unique_id): one for one in layers if isinstance(one, Image) and is_users(one)}
+    known = next((images[key] for key in line_of(layer, layers) if key in images), None)
+    if known is not None or not isinstance(layer, Labels) or not is_users(layer) or _fits(layer, image):
+        return known
+    return next((one for one in images.values() if _fits(layer, one)), None)
+
+
+def _fits(labels: Labels, image: Image) -> bool:
+    """Whether labels lie on all of an image."""
+    return np.allclose(_plane(labels, image), _plane(image, image))
 
 
 def _hides(image: Image) -> bool:
@@ -97,13 +133,15 @@ class Scene:
     Parameters
     ----------
     image : Image, optional
-        Comes above the images that cover it.
+        Comes above the images that cover it; those of another size in its place are hidden, with what is of them.
     layers : sequence of Layer
         What the panel is about; shown, as the image is.
     is_own : callable
         Says which layers besides stay as they are.
     gives_way : callable
         Says which layers are hidden in any case; others are where they show objects, or what was drawn, at its place.
+    spared : Layer, optional
+        Is not hidden for being of another image.
     subject : hashable
         What it is about; until it is another, what the user shows stays, and what the user hides of the layers. Other
         layers stay hidden.
@@ -113,14 +151,17 @@ class Scene:
     layers: Sequence[Layer] = ()
     is_own: Callable[[Layer], bool] = _never
     gives_way: Callable[[Layer], bool] = _never
+    spared: Layer | None = None
     subject: Hashable = None
 
-    def shows(self, layer: Layer) -> bool | None:
-        """Whether a layer is seen; None where it stays as it is."""
+    def shows(self, layer: Layer, layers: Sequence[Layer]) -> bool | None:
+        """Whether a layer is seen among those of the viewer; None where it stays as it is."""
         about = [one for one in (self.image, *self.layers) if one is not None]
         if layer in about:
             return True
         if self.gives_way(layer):
+            return False
+        if self.image is not None and layer != self.spared and is_of_another(layer, self.image, layers):
             return False
         if self.is_own(layer) or not (is_drawn(layer) or shows_objects(layer)):
             return None
@@ -180,7 +221,7 @@ class Stage:
         wanted = {}
         for layer in tuple(viewer.layers):
             earlier, key = before.get(layer, bool(layer.visible)), str(layer.unique_id)
-            now = scene.shows(layer)
+            now = scene.shows(layer, viewer.layers)
             if now is None or (chosen.get(key) is (not now) and earlier != now):
                 now = earlier
             else:
@@ -200,8 +241,10 @@ class Stage:
             # Where the user has gone on in the panel itself, nothing is lent.
             if is_new or self._in_hand is not None:
                 self._in_hand = first if active == instead else active, own[0]
+        if scene.image is not None and any(is_of_another(one, scene.image, viewer.layers) for one in hidden):
+            show_whole(viewer, scene.image)
         # Who goes on to another layer while something is found goes on looking at it.
-        if own and (is_new or (is_other and viewer.layers.selection.active in own)):
+        elif own and (is_new or (is_other and viewer.layers.selection.active in own)):
             bring_in(viewer, own[-1])
         return hidden
 
@@ -249,7 +292,9 @@ class Stage:
     def set_visible(self, layer: Layer, is_visible: bool) -> bool:
         """Show or hide a layer, or let it be so as soon as no scene minds; whether it was seen, or would have been."""
         change = self._change_of(layer)
-        if change is None and self._scene is not None and self._scene.shows(layer) is (not is_visible):
+        viewer, scene = self.viewer(), self._scene
+        is_minded = viewer is not None and scene is not None and scene.shows(layer, viewer.layers) is (not is_visible)
+        if change is None and is_minded:
             change = _Change(layer, bool(layer.visible), not is_visible)
             self._changes.append(change)
         was_seen = bool(layer.visible) if change is None else change.before

@@ -347,3 +347,46 @@ def test_edited_labels_keep_their_thresholds_where_others_are_undone(viewer, pan
     panel.threshold_box.undo_button.click()
     settle(qtbot, panel)
     assert panel.thresholds.values()["seed_threshold"] == 0.5
+
+
+@pytest.mark.parametrize("is_edited", [False, True])
+def test_what_a_run_that_found_nothing_replaced_is_shown_again(viewer, panel, fake, qtbot, monkeypatch, is_edited):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    before = np.array(viewer.layers["cells labels"].data)
+    seeds = np.array(viewer.layers["cells seed map"].data)
+    box = panel.threshold_box
+    assert not box.undo_button.isEnabled()
+    with monkeypatch.context() as patch:
+        patch.setattr("segment_steps.two_objects", lambda shape: np.zeros(shape, np.int32))
+        for _ in range(2):
+            panel.start()
+            finish(qtbot, panel)
+            assert not viewer.layers["cells labels"].data.any()
+            assert panel.status.text().startswith("0 objects")
+            assert "Undo shows again what was found before." in panel.status.text()
+    # Meanwhile the sliders act on what the last run saw.
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    if is_edited:
+        viewer.layers["cells labels"].paint((20, 20), 9)
+    box.undo_button.click()
+    settle(qtbot, panel)
+    assert panel.results.chosen.instead_of is not None
+    box.undo_button.click()
+    settle(qtbot, panel)
+    shown = panel.results.labels
+    np.testing.assert_array_equal(shown.data, before)
+    assert shown.visible
+    np.testing.assert_array_equal(viewer.layers["cells seed map"].data, seeds)
+    assert len(viewer.layers["cells centres"].data) == 2
+    assert len(shown.features) == 2
+    assert panel.status.text().startswith("2 objects")
+    assert not box.undo_button.isEnabled()
+    assert len(panel.results.all) == 1 + is_edited
+    # What was painted meanwhile stays, in its own layer.
+    assert (shown.name == "cells labels") is not is_edited
+    panel.thresholds.sliders["seed_threshold"].setValue(0.9)
+    settle(qtbot, panel)
+    assert shown.data.max() == 1

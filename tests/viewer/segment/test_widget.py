@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from evaluate_steps import press
 from label_steps import begin, queue_of
+from napari.utils.notifications import notification_manager
 from segment_steps import PANEL, WAIT, finish, two_objects
 
 from embedseg_napari.core.config import ModelConfig
@@ -160,8 +161,6 @@ def test_the_chosen_model_is_loaded_before_the_first_run(viewer, open_panel, adv
 
 
 def test_a_model_that_cannot_be_loaded_is_not_told_before_it_is_used(viewer, open_panel, tmp_path, qtbot):
-    from napari.utils.notifications import notification_manager
-
     damaged = tmp_path / "damaged.embedseg"
     write_model_file(damaged, BranchedERFNet(3).state_dict(), ModelConfig(ndim=2))
     models.remember(damaged)
@@ -208,6 +207,39 @@ def test_an_image_that_is_chosen_is_seen_with_what_was_found_in_it(viewer, panel
         others = {"one", "two", "three"} - {name}
         assert viewer.layers.index(top) >= viewer.layers.index(name) > max(map(viewer.layers.index, others))
         assert viewer.layers.selection.active == viewer.layers[top]
+
+
+def test_an_image_of_another_size_is_seen_alone_and_the_other_comes_back(viewer, panel, fake, qtbot):
+    notification_manager.records.clear()
+    viewer.add_image(np.zeros((60, 60)), name="one")
+    truth = viewer.add_labels(np.ones((60, 60), int), name="truth", visible=False)
+    panel.start()
+    finish(qtbot, panel)
+    first = seen(viewer)
+    viewer.add_image(np.zeros((24, 24)), name="two")
+    qtbot.waitUntil(lambda: seen(viewer) == {"two"})
+    assert [record.message for record in notification_manager.records] == ["Hidden for now: one."]
+    panel.start()
+    finish(qtbot, panel)
+    assert seen(viewer) == {"two", "two labels", "two centres"}
+    viewer.layers.selection.active = viewer.layers["one"]
+    qtbot.waitUntil(lambda: seen(viewer) == first)
+    assert not truth.visible
+    # What is shown by hand stays while this image is looked at.
+    viewer.layers["two"].visible = True
+    panel.take_front(is_front=True)
+    assert "two" in seen(viewer)
+
+
+def test_an_image_of_another_size_that_is_opened_during_a_run_is_spared(viewer, panel, fake, qtbot):
+    viewer.add_image(np.zeros((60, 60)), name="one")
+    fake.gate.clear()
+    panel.start()
+    two = viewer.add_image(np.zeros((24, 24)), name="two")
+    fake.gate.set()
+    finish(qtbot, panel)
+    assert two.visible
+    assert viewer.layers.selection.active == two
 
 
 def test_centres_of_edited_labels_stay_hidden_with_them(viewer, panel, fake, qtbot):

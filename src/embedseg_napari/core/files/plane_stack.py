@@ -11,7 +11,7 @@ import tifffile
 
 from embedseg_napari.core.files.atomic import write_atomically
 from embedseg_napari.core.files.picture import TIFF
-from embedseg_napari.core.files.tiff import BIGTIFF_BYTES, read_software
+from embedseg_napari.core.files.tiff import BIGTIFF_BYTES, MADE_BY, read_software
 from embedseg_napari.core.files.tiff_flavours import as_stored, ome_options
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def write_planes(
     spacing: Sequence[float] | None = None,
     unit: str | None = None,
     *,
-    software: str = "embedseg-napari",
+    software: str = MADE_BY,
     overwrite: bool = False,
 ) -> None:
     """Write a stack of planes, compressed, one after the other: no two of them are in memory.

@@ -38,6 +38,8 @@ OME_TYPES = ("bool", "int8", "int16", "int32", "uint8", "uint16", "uint32", "flo
 COLOUR_TYPES = ("uint8", "uint16")
 """Types of pixels that napari and Fiji show in colour."""
 BIGTIFF_BYTES = 3_900_000_000
+MADE_BY = "embedseg-napari"
+"""What files of labels begin with where they say what made them; images do not say it, maps hold no whole numbers."""
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -214,7 +216,7 @@ def write_labels(
     keep_order : bool
         Whether the file holds the array as it is, so that it lies on an image of the same order; see `write_image`.
     software : str, optional
-        What made the labels, ASCII; `read_software` returns it.
+        What made the labels, ASCII, by default `MADE_BY`; `read_software` returns it.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -239,7 +241,7 @@ def write_labels(
         unit,
         interval=interval,
         keep_order=keep_order,
-        software=software,
+        software=software or MADE_BY,
         overwrite=overwrite,
     )
 
@@ -357,7 +359,7 @@ def write_label_pages(
         If the file exists, or cannot be written.
     """
     kind = np.dtype(np.uint16 if n < 1 << 16 else np.uint32)
-    options = _options(Path(path), shape, kind, axes, spacing, unit, (), interval, software)
+    options = _options(Path(path), shape, kind, axes, spacing, unit, (), interval, software or MADE_BY)
     planes = (page.astype(kind) for page in pages)
     write_atomically(
         Path(path),

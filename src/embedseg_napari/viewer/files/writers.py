@@ -16,7 +16,7 @@ from embedseg_napari.core.errors import AlreadyExists, DataError, EmbedSegError
 from embedseg_napari.core.files.atomic import write_text
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.plane_stack import marked
-from embedseg_napari.core.files.tiff import write_image, write_labels
+from embedseg_napari.core.files.tiff import MADE_BY, write_image, write_labels
 from embedseg_napari.core.files.tiff_flavours import storable
 from embedseg_napari.viewer.annotation_pixels import objects_alone
 from embedseg_napari.viewer.files.live import full_array
@@ -128,7 +128,7 @@ def _write_labels_array(target: Path, array: np.ndarray, meta: dict[str, Any], *
         names[planes] = "c"
     axes, spacing, unit = _geometry(array, {**meta, "axis_labels": names})
     interval = frame_interval(meta.get("scale", ()), meta.get("units"), axes, meta.get("metadata", {}))
-    software = marked("embedseg-napari") if planes == 0 and axes.startswith("C") else None
+    software = marked(MADE_BY) if planes == 0 and axes.startswith("C") else None
     write_labels(
         target, array, axes, spacing, unit, interval=interval, keep_order=True, software=software, overwrite=overwrite
     )

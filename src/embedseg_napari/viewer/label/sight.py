@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from embedseg_napari.viewer.layers import ANNOTATION, SEGMENTED, shows_objects, time_lapse_of
-from embedseg_napari.viewer.stage import Scene, bring_up
+from embedseg_napari.viewer.stage import Scene, bring_up, is_of_another
 from embedseg_napari.viewer.widgets.dock_panel import say_hidden
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Sight:
         """The image in front and its annotation, without the session's others; None before anything is annotated.
 
         An image that is not annotated yet, such as all of a time-lapse, is seen with what was found in it, and without
-        what was painted on others.
+        what was painted on others, and where nothing is painted at all, without images of another size in its place.
 
         Parameters
         ----------
@@ -61,10 +61,11 @@ class Sight:
         if image is None:
             return None
         front, marks = str(image.unique_id), {layer.metadata.get(ANNOTATION) for layer in self.viewer.layers}
+        is_first = marks <= {None, front}
         about = [] if labels is None or labels not in self.viewer.layers else [labels]
         if about:
             autosave.name()
-        elif marks <= {None, front}:
+        elif is_first and not any(is_of_another(layer, image, self.viewer.layers) for layer in self.viewer.layers):
             return None
 
         def gives_way(layer: Layer) -> bool:
@@ -75,7 +76,7 @@ class Sight:
             return of != front and (is_ours or str(layer.unique_id) == time_lapse_of(image))
 
         def stays(layer: Layer) -> bool:
-            return is_own(layer) or (not about and layer.metadata.get(SEGMENTED) == front)
+            return is_own(layer) or (not about and (is_first or layer.metadata.get(SEGMENTED) == front))
 
         return Scene(image, about, stays, gives_way, subject=(front, *(layer.unique_id for layer in about)))
 

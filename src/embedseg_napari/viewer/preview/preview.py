@@ -16,7 +16,7 @@ from embedseg_napari.viewer.preview.brightness import WholeBrightness
 from embedseg_napari.viewer.preview.embeddings import EmbeddingLayers
 from embedseg_napari.viewer.preview.part import MOST_PIXELS, part_in_view
 from embedseg_napari.viewer.preview.placement import held_out_frame
-from embedseg_napari.viewer.preview.preview_layers import PREFIX, PreviewLayers
+from embedseg_napari.viewer.preview.preview_layers import PREFIX, PreviewLayers, as_seen
 from embedseg_napari.viewer.result_layers import CENTERS, THROUGH, is_shown, show_image, show_labels, show_points
 from embedseg_napari.viewer.step_back import SteppedBack
 
@@ -67,7 +67,7 @@ class TrainingView:
 
     viewer: napari.viewer.Viewer
     source: Image | None = None
-    """Layer to preview; None takes a held-out image, or nothing."""
+    """Layer to preview; None takes a held-out image, a training image where none is held out, or nothing."""
     axes: str = ""
     """Axes of the source."""
     channel: OneChannel | None = None
@@ -266,12 +266,11 @@ class TrainingView:
         if is_seen:
             self.previews.remove(IMAGE)
         else:
-            put = self.previews.put_steps
+            pixels, look = as_seen(event.image)
             # It lies where nobody has looked yet.
-            yield from put(
-                show_image, IMAGE, event.image[0], frame=frame, colormap="gray",
-                on_new=lambda layer: self.viewer.reset_view(),
-            )  # fmt: skip
+            yield from self.previews.put_steps(
+                show_image, IMAGE, pixels, frame=frame, on_new=lambda layer: self.viewer.reset_view(), **look
+            )
             yield
         yield from self._object_steps(event, frame, self.source if is_seen else None)
         if self.embeddings.is_on:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import napari
+    from numpy.typing import NDArray
 
     from embedseg_napari.viewer.result_layers import Frame
 
@@ -25,6 +26,16 @@ warnings.filterwarnings("ignore", "Contours are not displayed during 3D renderin
 
 PREFIX = "preview: "
 """Of the names of layers that come and go with a training."""
+
+
+def as_seen(image: NDArray[Any]) -> tuple[NDArray[Any], dict[str, Any]]:
+    """Pixels and options of a layer for what a network sees, C(Z)YX: colours of three channels of a plane, or grey."""
+    if len(image) != 3 or image.ndim != 3:
+        return image[0], {"colormap": "gray"}
+    # The same for all colours, so that they stay what they are beside each other.
+    low, high = np.nanpercentile(image, (0.2, 99.8))
+    seen = (np.moveaxis(image, 0, -1) - low) / max(high - low, np.finfo(np.float32).eps)
+    return np.clip(np.nan_to_num(seen), 0, 1).astype(np.float32), {"rgb": True}
 
 
 class PreviewLayers:
@@ -138,7 +149,8 @@ class PreviewLayers:
             self._refused.add(name)
         if name in self._refused:
             return
-        if layer is not None and layer.ndim != frame.ndim:
+        is_other = layer is not None and getattr(layer, "rgb", False) != options.get("rgb", False)
+        if layer is not None and (is_other or layer.ndim != frame.ndim):
             self.viewer.layers.remove(layer)
         options = {"metadata": {RESULT: PREVIEW}, **options, **(look or {})}
         is_seen = options.pop("visible", True)

@@ -30,6 +30,8 @@ def result_words(results: ResultLayers, suffix: str) -> str:
     if not n and not suffix and not shown.n_left_out:
         # A slider found none; after a run the sentence below says more.
         text += f" Lower the {shown.settings.threshold_of_seeds} or the minimum size."
+    if not n and results.chosen.instead_of is not None:
+        text += " Undo shows again what was found before."
     if shown.n_left_out:
         text += f" {shown.n_left_out} more left out by size or border."
     kept = results.chosen.kept

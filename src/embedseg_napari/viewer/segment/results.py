@@ -64,6 +64,8 @@ class Result:
         """Layers in which its objects are whole where they cross, and what is shown there, (Z)YX."""
         self.kept: Labels | None = None
         """The layer that it left alone because that was edited."""
+        self.instead_of: Result | None = None
+        """What was shown before, where this found nothing at first: it can be shown again."""
         self.is_doubted = False
         """Whether advice spoke against it."""
         self.shows_centers = True
@@ -187,6 +189,30 @@ class ResultLayers:
             known = earlier.now()
             before = None if Placed(segmentation, selection.start).covers(known) else known
         result = Result(selection, segmentation, model_path, before)
+        seeds = None if earlier is None or before is None else earlier.seeds
+        is_there = yield from self._put_steps(result, earlier, seeds)
+        if earlier is not None and earlier not in self._results and not _shows_any(result):
+            is_like = earlier.selection.stands_alone == selection.stands_alone
+            result.instead_of = earlier if is_like and _shows_any(earlier) else earlier.instead_of
+        return result if is_there else None
+
+    def bring_back(self, empty: Result) -> Result:
+        """Show again what a result that found nothing was shown instead of, and choose that; returns it."""
+        earlier = empty.instead_of
+        assert earlier is not None
+        # The layers that it had are those of the other one now.
+        earlier.labels = earlier.seed_map = earlier.centers = None
+        for _ in self._put_steps(earlier, empty, earlier.seeds):
+            pass
+        return earlier
+
+    def _put_steps(
+        self, result: Result, earlier: Result | None, seeds: tuple[NDArray[np.float32], tuple[int, ...]] | None
+    ) -> Generator[None, None, bool]:
+        """Show a result and choose it, in place of an earlier one, if there is one; whether it is still there.
+
+        `seeds` is a seed map that is known already, and its first pixel.
+        """
         if earlier is not None:
             result.whole, earlier.whole = earlier.whole, []
             if earlier.has_edits():
@@ -195,25 +221,25 @@ class ResultLayers:
                     earlier.centers.visible = False
             else:
                 self._results.remove(earlier)
-                if earlier.selection.stands_alone == selection.stands_alone:
+                if earlier.selection.stands_alone == result.selection.stands_alone:
                     result.labels, result.seed_map, result.centers = earlier.labels, earlier.seed_map, earlier.centers
-                elif earlier.selection.stands_alone and not selection.stands_alone:
+                elif earlier.selection.stands_alone:
                     # A part that was tried out would lie over what is found now.
                     for layer in (earlier.labels, earlier.seed_map, earlier.centers):
                         if layer is not None and is_shown(self.viewer, layer):
                             stage_of(self.viewer).set_visible(layer, False)
         self._results.append(result)
         self.chosen = result
-        self._show_seeds(result, None if earlier is None or before is None else earlier.seeds)
+        self._show_seeds(result, seeds)
         yield
         if result not in self._results:
-            return None
-        for _ in self._object_steps(result, segmentation):
+            return False
+        for _ in self._object_steps(result, result.segmentation):
             yield
             if result not in self._results:
-                return None
+                return False
         self.finish_update(result)
-        return result
+        return True
 
     def update(self, result: Result, segmentation: Segmentation) -> None:
         """Show other objects of a result, as fast as a slider moves; their table follows in :meth:`finish_update`."""
@@ -223,7 +249,7 @@ class ResultLayers:
             # Whoever selects them again finds their own thresholds.
             edited = copy(result)
             edited.history = list(result.history)
-            edited.centers, edited.whole = None, []
+            edited.centers, edited.whole, edited.instead_of = None, [], None
             _keep(edited, result)
             self._results.remove(result)
             for other in self._results:
@@ -339,6 +365,11 @@ class ResultLayers:
             result.centers.metadata.update(result.selection.found_in())
             if len(centers) and not 1 / RESIZED < np.median(result.centers.size) / size < RESIZED:
                 result.centers.size = result.centers.current_size = size
+
+
+def _shows_any(result: Result) -> bool:
+    """Whether objects were found."""
+    return len(result.shown.segmentation.scores) > 0
 
 
 def _keep(edited: Result, by: Result) -> None:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from napari.layers import Image
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from embedseg_napari.core.errors import EmbedSegError
 from embedseg_napari.core.events import Message
@@ -16,7 +16,7 @@ from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import LINES, RESULT, SEGMENTED, TRACKED, TUNED, is_users, time_lapse_of
 from embedseg_napari.viewer.result_layers import is_shown
 from embedseg_napari.viewer.segment.progress import SegmentProgress
-from embedseg_napari.viewer.stage import Scene, is_drawn, shows_found
+from embedseg_napari.viewer.stage import Scene, is_drawn, is_of_another, shows_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,8 @@ class SegmentRuns(QObject):
 
     shown = Signal(object, float)
     """The `Result` that is shown now, and the seconds since its run was started."""
+    elsewhere = Signal()
+    """An image of another size than others in its place was chosen, and is to be seen alone."""
     begun = Signal()
     """The labels of all of a large image are there, still empty."""
 
@@ -91,6 +93,10 @@ class SegmentRuns(QObject):
         large.runs.begun.connect(self._take_whole)
         large.runs.shown.connect(self._select)
         controls.finished.connect(self._take_end)
+        # Whoever hears of a new layer finds it where it is.
+        self._soon = QTimer(self, interval=0, singleShot=True)
+        self._soon.timeout.connect(self._look_elsewhere)
+        image.layer_box.changed.connect(lambda _: self._soon.start())
         advice.changed.connect(self._keep_doubt)
 
     @property
@@ -186,7 +192,8 @@ class SegmentRuns(QObject):
             return
         assert result.labels is not None
         self._select(result.labels)
-        self.spared, self._in_blocks = self.viewer.layers.selection.active, None
+        active, self._in_blocks = self.viewer.layers.selection.active, None
+        self.spared = None if active == result.labels else active
         self.settings.keep()
         self._told = result
         self._keep_doubt()
@@ -230,7 +237,7 @@ class SegmentRuns(QObject):
             return is_other or layer == self.spared or (labels is None and not is_drawn(layer))
 
         subject = of if result is None else id(result)
-        return Scene(image, [] if labels is None else [labels], is_own, gives_way, subject=subject)
+        return Scene(image, [] if labels is None else [labels], is_own, gives_way, self.spared, subject)
 
     def _take_whole(self, labels: Layer) -> None:
         """Show the labels of all of a large image, which come block by block, instead of what was found in a part."""
@@ -242,6 +249,13 @@ class SegmentRuns(QObject):
         """Select a result, but not where the user went on to another layer meanwhile."""
         if layer in self.viewer.layers and self.viewer.layers.selection.active == self._active_before:
             self.viewer.layers.selection.active = layer
+
+    def _look_elsewhere(self) -> None:
+        image, scene = self.image.layer, self.scene()
+        if image is None or scene is None or scene.image != image or self.controls.current is not None:
+            return
+        if any(is_of_another(layer, image, self.viewer.layers) for layer in self.viewer.layers):
+            self.elsewhere.emit()
 
     def doubts(self, result: Result) -> bool:
         """Whether advice speaks against a result, which is then hardly of objects, or is still being looked for."""

@@ -26,6 +26,7 @@ MOST_LETTERS = 22
 """Of a name in the title: the panel is as wide as that."""
 WIDTH = 292
 """Pixels."""
+UNDO = "Take the thresholds from before the last change, or show again what was there before a run found nothing."
 SETTLE = 250
 """Milliseconds after the last move of a slider until tables and arrows follow."""
 
@@ -55,7 +56,7 @@ class ThresholdBox(QGroupBox):
         self.back_button = button(
             "Back to the model's thresholds", "Take the thresholds stored with the model.", self.go_back
         )
-        self.undo_button = button("Undo", "Take the thresholds from before the last change.", self.undo)
+        self.undo_button = button("Undo", UNDO, self.undo)
         self.ways_back = QWidget()
         """The two buttons; they stay in sight where the sliders are scrolled away."""
         buttons = QHBoxLayout(self.ways_back)
@@ -126,17 +127,24 @@ class ThresholdBox(QGroupBox):
         own = "" if is_own else "Other thresholds than those stored with the model."
         self.setToolTip("\n".join(filter(None, ("" if result is None else result.name, own))))
         self.back_button.setEnabled(not is_own)
-        self.undo_button.setEnabled(result is not None and len(result.history) > 1)
+        self.undo_button.setEnabled(result is not None and (len(result.history) > 1 or result.instead_of is not None))
 
     def go_back(self) -> None:
         """Take the thresholds stored with the model."""
         self._take(self._stored)
 
     def undo(self) -> None:
-        """Take the thresholds from before the last change."""
-        if self._result is not None and len(self._result.history) > 1:
-            self._result.history.pop()
-            self._take(self._result.history[-1])
+        """Take the thresholds from before the last change, or show what was there before a run that found nothing."""
+        result = self._result
+        if result is not None and len(result.history) > 1:
+            result.history.pop()
+            self._take(result.history[-1])
+        elif result is not None and result.instead_of is not None:
+            self.reclustering.cancel([result])
+            earlier = self.results.bring_back(result)
+            self.follow(earlier)
+            self.collected.emit(earlier)
+            self.settled.emit()
 
     def catch_up(self) -> None:
         """Collect the objects that were asked for before a run that has brought no others."""

@@ -132,6 +132,7 @@ class SegmentWidget(DockPanel):
         self.large.view_wanted.connect(self._try_view)
         self.runs.shown.connect(self._take_shown)
         self.runs.begun.connect(self.show_scene)
+        self.runs.elsewhere.connect(self.show_scene)
         self.model.model_changed.connect(self._take_model)
         self.image.layer_box.changed.connect(self.settings.follow_image)
         self.image.layer_box.changed.connect(self._choose_result)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from embedseg_napari.jobs.preflight import Findings
     from embedseg_napari.viewer.train.pair_list import PairList
 
-HELD_OUT = "a held-out image"
+HELD_OUT = "a held-out or training image"
+"""What is previewed where no layer is: a training image where none is held out."""
 FOLLOW_MILLISECONDS = 700
 """How often the preview takes up where the viewer looks."""
 
@@ -54,7 +55,7 @@ class PreviewBox(QWidget):
         self.fault = ""
         """Why the chosen image cannot be previewed."""
         self._proposed: Layer | None = None
-        """What was chosen unasked; None stands for a held-out image."""
+        """What was chosen unasked; None stands for an image of the data set."""
         self._kind: tuple[int, int] | None = None
         """Spatial dimensions and channels of the network that trains, where they are known."""
         self._channel: OneChannel | None = None
@@ -198,7 +199,7 @@ class PreviewBox(QWidget):
         else:
             self.view.watch(layer, picture.axes, channel, is_flat=is_flat)
             return
-        raise DataError(f"{what}: a held-out image is previewed instead.")
+        raise DataError(f"{what}: {HELD_OUT} is previewed instead.")
 
     def _switch_preview(self, is_on: bool) -> None:
         self.view.is_on = is_on

@@ -6,6 +6,7 @@ import atexit
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from napari.layers import Image
 from napari.utils.notifications import show_info
 from napari.utils.theme import get_theme
 from npe2 import PluginManager
@@ -14,7 +15,8 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 
 from embedseg_napari.viewer.camera import keep_whole, shows_whole
 from embedseg_napari.viewer.file_metadata import watch_layers
-from embedseg_napari.viewer.stage import stage_of
+from embedseg_napari.viewer.layers import is_users
+from embedseg_napari.viewer.stage import is_of_another, stage_of
 from embedseg_napari.viewer.widgets.boxes import short
 from embedseg_napari.viewer.widgets.dock_tabs import join_tabs, leave_room, raise_dock
 
@@ -55,6 +57,8 @@ class DockPanel(QWidget):
         """Whether the panel is behind others in the same tabs, or the user has hidden it."""
         self._was_front: bool | None = None
         """What the panel was told last."""
+        self._told: set[str] = set()
+        """Images (`unique_id`) of which it was said that they are hidden."""
         self.plot: Any = None
         """A plot in the colours of the viewer's theme, if there is one."""
         watch_layers(viewer)
@@ -91,7 +95,7 @@ class DockPanel(QWidget):
                 self.stage.hand_back()
             scene = self.scene()
             if scene is not None:
-                self.stage.show(self, scene)
+                self._show(scene)
 
     # What all do alike
 
@@ -108,8 +112,17 @@ class DockPanel(QWidget):
                 self.stage.leave()
                 self.stage.hand_back()
         elif self._was_front is not False:
-            return self.stage.show(self, scene)
+            return self._show(scene)
         return []
+
+    def _show(self, scene: Scene) -> list[Layer]:
+        hidden, image = self.stage.show(self, scene), scene.image
+        if image is not None:
+            others = [one for one in hidden if isinstance(one, Image) and is_users(one)]
+            others = [one for one in others if is_of_another(one, image, self.viewer.layers)]
+            say_hidden("for now", (one for one in others if str(one.unique_id) not in self._told))
+            self._told.update(str(one.unique_id) for one in others)
+        return hidden
 
     @property
     def dock(self) -> QDockWidget | None:

@@ -6,14 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
-from napari.layers import Image, Labels
+from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from embedseg_napari.core.data.flatness import looks_like_labels
-from embedseg_napari.viewer.file_metadata import name_planes
+from embedseg_napari.viewer.as_labels import turn_into_labels
 from embedseg_napari.viewer.layers import array_of, is_users
-from embedseg_napari.viewer.neighbours import image_below, name_as_its_image
 from embedseg_napari.viewer.widgets.boxes import Sentence, button
 from embedseg_napari.viewer.worker import run_in_background
 
@@ -121,50 +120,14 @@ class LabelsHint(QWidget):
         layer = self.layer
         if layer is None or layer not in self.viewer.layers:
             return
-        arrays = list(layer.data) if layer.multiscale else [layer.data]
-        arrays = [one[..., 0] if layer.rgb else one for one in arrays]
-        arrays = [_integers(one) for one in arrays]
-        labels = Labels(
-            arrays if layer.multiscale else arrays[0],
-            multiscale=layer.multiscale,
-            name=layer.name,
-            affine=layer.affine,
-            axis_labels=layer.axis_labels,
-            metadata={"path": layer.source.path, **layer.metadata},
-            rotate=layer.rotate,
-            scale=layer.scale,
-            shear=layer.shear,
-            translate=layer.translate,
-            units=layer.units,
-            visible=layer.visible,
-        )
-        name_planes(labels)
-        name_as_its_image(labels, self.viewer.layers)
-        at = self.viewer.layers.index(layer)
         self.look_at(None)
-        self.viewer.layers.remove(layer)
-        labels.name = layer.name
-        self.viewer.layers.insert(at, labels)
-        image = image_below(labels, list(self.viewer.layers))
-        if image is not None and self.viewer.layers.index(image) > at:
-            # Files come in any order.
-            self.viewer.layers.move(at, self.viewer.layers.index(image) + 1)
+        labels = turn_into_labels(self.viewer, layer)
         self.converted.emit(labels)
 
 
 def _pass_over(error: Exception) -> None:
     """A layer whose pixels cannot be read says so where it is used."""
     logger.info("Whether a layer holds labels was not found out: %s", error)
-
-
-def _integers(array: Any) -> Any:
-    """The same numbers as integers that can be painted on."""
-    if array.dtype.kind in "ui":
-        is_locked = isinstance(array, np.ndarray) and not array.flags.writeable
-        return array.copy() if is_locked else array
-    if not hasattr(array, "astype"):
-        array = np.asarray(array)
-    return array.astype(np.int64 if float(array.max()) > np.iinfo(np.int32).max else np.int32)
 
 
 def _planes(layer: Image) -> Any:
