@@ -58,10 +58,9 @@ class SegmentRuns(QObject):
 
     shown = Signal(object, float)
     """The `Result` that is shown now, and the seconds since its run was started."""
-    elsewhere = Signal()
-    """An image of another size than others in its place was chosen, and is to be seen alone."""
-    begun = Signal()
-    """The labels of all of a large image are there, still empty."""
+    scene_changed = Signal()
+    """What is to be seen is another: the labels of all of a large image are there, still empty, or an image of another
+    size than others in its place was chosen."""
 
     def __init__(
         self,
@@ -243,7 +242,7 @@ class SegmentRuns(QObject):
         """Show the labels of all of a large image, which come block by block, instead of what was found in a part."""
         self._in_blocks, self.spared = labels, None
         self.settings.keep()
-        self.begun.emit()
+        self.scene_changed.emit()
 
     def _select(self, layer: Layer) -> None:
         """Select a result, but not where the user went on to another layer meanwhile."""
@@ -255,7 +254,7 @@ class SegmentRuns(QObject):
         if image is None or scene is None or scene.image != image or self.controls.current is not None:
             return
         if any(is_of_another(layer, image, self.viewer.layers) for layer in self.viewer.layers):
-            self.elsewhere.emit()
+            self.scene_changed.emit()
 
     def doubts(self, result: Result) -> bool:
         """Whether advice speaks against a result, which is then hardly of objects, or is still being looked for."""
