@@ -74,9 +74,15 @@ def test_a_training_goes_on_only_with_what_it_began_with(blobs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "n", "keeps"), [("start-2d", 12, False), ("start-2d", 3, True), ("nuclei-2d", 12, True)]
+    ("name", "n", "keeps", "keeps_norms"),
+    [
+        ("start-2d", 12, False, False),
+        ("start-2d", 3, True, True),
+        ("nuclei-2d", 12, True, False),
+        ("nuclei-2d", 3, True, True),
+    ],
 )
-def test_of_a_model_made_for_being_trained_on_nothing_is_kept_but_for_a_few_objects(rng, name, n, keeps, monkeypatch):
+def test_what_is_kept_of_a_model_where_many_or_a_few_objects_are_learned(rng, name, n, keeps, keeps_norms, monkeypatch):
     monkeypatch.setattr(handover, "least_share", lambda model_of, *_: (0.5, model_of(0.5).config.prediction, 1.0))
     labels = np.zeros((64, 80), np.int32)
     for number in range(n):
@@ -86,8 +92,12 @@ def test_of_a_model_made_for_being_trained_on_nothing_is_kept_but_for_a_few_obje
     config = TrainingConfig.preset(
         "few", epochs=1, steps_per_epoch=1, precision="float32", batch_size=1, validation_objects=0.0
     )
-    result = drain(Trainer(config, [example], (), start_model(name, FEW, FLAT), device="cpu").run())
+    start = start_model(name, FEW, FLAT)
+    result = drain(Trainer(config, [example], (), start, device="cpu").run())
     assert result.model.config.training["share_trained"] == (0.5 if keeps else 1)
+    before, after = (dict(model.network.named_buffers()) for model in (start, result.model))
+    means = [name for name in before if name.endswith("running_mean")]
+    assert all(before[name].equal(after[name]) for name in means) == keeps_norms
 
 
 def test_the_run_of_an_older_version_is_not_mixed_with_a_model_it_may_not_have_begun_with(blobs, tmp_path):

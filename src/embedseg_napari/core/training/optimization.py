@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
 from embedseg_napari.core import device as devices
@@ -49,10 +50,14 @@ class Optimization:
         Device, number format, size of objects.
     start_from : Model, optional
         Model whose weights training starts from.
+    keeps_norms : bool
+        Whether batch norm goes on with the statistics of that model, instead of those of each batch.
     """
 
-    def __init__(self, config: TrainingConfig, plan: TrainingPlan, start_from: Model | None) -> None:
-        self.config = config
+    def __init__(
+        self, config: TrainingConfig, plan: TrainingPlan, start_from: Model | None, *, keeps_norms: bool = False
+    ) -> None:
+        self.config, self.keeps_norms = config, keeps_norms
         self.fabric = launch_fabric(config, plan)
         network = initial_network(config, plan, start_from)
         self.bare = network.to(self.fabric.device).to(memory_format=memory_format(plan.statistics.ndim))  # type: ignore[call-overload]
@@ -84,6 +89,9 @@ class Optimization:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
         self.bare.train()
+        if self.keeps_norms:
+            for norm in (module for module in self.bare.modules() if isinstance(module, _BatchNorm)):
+                norm.eval()
         device = self.fabric.device
         try:
             # Dropout draws from torch's global generator: seed it for this step only, and give it back as it was.

@@ -37,7 +37,7 @@ from embedseg_napari.core.training.optimization import Optimization
 from embedseg_napari.core.training.origin import start_words
 from embedseg_napari.core.training.previews import Previews
 from embedseg_napari.core.training.schedule import Clock, Schedule
-from embedseg_napari.core.training.start import knows_more
+from embedseg_napari.core.training.start import keeps_norms, knows_more
 from embedseg_napari.core.training.threads import ThreadTuner
 
 if TYPE_CHECKING:
@@ -103,7 +103,8 @@ class TrainingRun:
             **plan.fixed(),
         )
         self.schedule = Schedule(config, plan.steps_per_epoch, self.clock, plan.rate)
-        self.optimization = Optimization(config, plan, start_from)
+        is_kept = keeps_norms(start_from, config, plan.statistics.n_objects)
+        self.optimization = Optimization(config, plan, start_from, keeps_norms=is_kept)
         self.fabric = self.optimization.fabric
         self.batches = self._make_batches()
         self.last_losses = [0.0] * 4
@@ -156,7 +157,7 @@ class TrainingRun:
         self.state, changed = taken_up(self.state, state)
         if state.start is None:
             # An older version's run, which does not tell: what it did not start from must not be mixed in.
-            self.start_from = None
+            self.start_from, self.optimization.keeps_norms = None, False
         self.state.origin = state.origin or self.plan.origin(self.start_from)
         before, self.plan = self.plan, self.plan.resumed(self.state)
         self.model_config = self.plan.model_config

@@ -55,6 +55,15 @@ def knows_more(start: Model | None, n_objects: int) -> bool:
     return start is not None and (n_objects < ENOUGH_OBJECTS or not is_start(start.path))
 
 
+def keeps_norms(start: Model | None, config: TrainingConfig, n_objects: int) -> bool:
+    """Whether batch norm stays that of the model that a training starts from.
+
+    The crops around a few objects show little else, and a network that is used to them finds things of its own in the
+    rest of an image (`docs/choices.md`, start models).
+    """
+    return start is not None and config.keep_start and n_objects < ENOUGH_OBJECTS
+
+
 def start_model(
     wanted: Model | str | Path | None, config: TrainingConfig, training: Sequence[Example], device: str = "cpu"
 ) -> Model | None:
