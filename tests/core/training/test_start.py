@@ -79,7 +79,7 @@ def test_a_training_goes_on_only_with_what_it_began_with(blobs, tmp_path):
         ("start-2d", 12, False, False),
         ("start-2d", 3, True, True),
         ("nuclei-2d", 12, True, False),
-        ("nuclei-2d", 3, True, True),
+        ("nuclei-2d", 3, True, False),
     ],
 )
 def test_what_is_kept_of_a_model_where_many_or_a_few_objects_are_learned(rng, name, n, keeps, keeps_norms, monkeypatch):

@@ -59,9 +59,9 @@ def keeps_norms(start: Model | None, config: TrainingConfig, n_objects: int) -> 
     """Whether batch norm stays that of the model that a training starts from.
 
     The crops around a few objects show little else, and a network that is used to them finds things of its own in the
-    rest of an image (`docs/choices.md`, start models).
+    rest of an image. One that segments another kind of image must get used to this one (`docs/choices.md`).
     """
-    return start is not None and config.keep_start and n_objects < ENOUGH_OBJECTS
+    return start is not None and is_start(start.path) and config.keep_start and n_objects < ENOUGH_OBJECTS
 
 
 def start_model(
