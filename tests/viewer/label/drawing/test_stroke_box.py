@@ -18,7 +18,6 @@ from embedseg_napari.viewer.label.drawing.stroke_tool import LINE
 from embedseg_napari.viewer.preview.preview import LABELS
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
-pytestmark = pytest.mark.usefixtures("whole_window")
 PANEL = "EmbedSeg: Label & Train"
 PLANE = 2
 
