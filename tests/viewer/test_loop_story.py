@@ -64,7 +64,7 @@ def open_window(make):
     return viewer
 
 
-@pytest.fixture(params=MATERIAL, ids=lambda n: f"{n}D")
+@pytest.fixture(params=[pytest.param(2, marks=pytest.mark.thorough), 3], ids=lambda n: f"{n}D")
 def ndim(request):
     return request.param
 

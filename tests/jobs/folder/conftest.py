@@ -11,6 +11,7 @@ from embedseg_napari.core.config import ModelConfig
 from embedseg_napari.core.files.tiff import write_image
 from embedseg_napari.core.model.model import Model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
+from embedseg_napari.jobs.folder import segment_folder
 from embedseg_napari.jobs.folder.plan import FolderJob
 
 if TYPE_CHECKING:
@@ -25,3 +26,9 @@ def job(tmp_path: Path) -> FolderJob:
     model = Model(ModelConfig(name="tiny"), BranchedERFNet(2, 1)).save(tmp_path / "tiny.embedseg")
     changes = {"seed_threshold": 0, "foreground_threshold": 0}
     return FolderJob((tmp_path / "images",), tmp_path / "out", model, "cpu", changes)
+
+
+@pytest.fixture(autouse=True)
+def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try no other models and scales, which takes most of the time of a run that finds little; see `test_advice.py`."""
+    monkeypatch.setattr(segment_folder, "ADVISED", 0)
