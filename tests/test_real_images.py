@@ -27,8 +27,8 @@ SPACING = {"bbbc050": (2.18, 1.0, 1.0), "gonuclear": (0.28, 0.127, 0.127)}
     [
         ("dsb2018", 2, False),
         ("bbbc010", 2, True),
-        ("usiigaci", 2, False),
-        ("bbbc050", 3, False),
+        pytest.param("usiigaci", 2, False, marks=pytest.mark.thorough),
+        pytest.param("bbbc050", 3, False, marks=pytest.mark.thorough),
         ("gonuclear", 3, False),
     ],
 )

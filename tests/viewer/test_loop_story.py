@@ -25,7 +25,7 @@ from embedseg_napari.core.evaluation.matching import match
 from embedseg_napari.core.files.tiff import list_images, read_image
 from embedseg_napari.viewer.preview.preview import LABELS, SEEDS
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.real, pytest.mark.thorough, pytest.mark.timeout(1500)]
 
 LEAST_AP = 0.3
 """At IoU 0.5 after two rounds from a bundled model; 0.58 was measured. Rounds this short find nothing from scratch."""
@@ -64,7 +64,7 @@ def open_window(make):
     return viewer
 
 
-@pytest.fixture(params=[pytest.param(2, marks=pytest.mark.thorough), 3], ids=lambda n: f"{n}D")
+@pytest.fixture(params=MATERIAL, ids=lambda n: f"{n}D")
 def ndim(request):
     return request.param
 

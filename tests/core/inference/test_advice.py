@@ -96,6 +96,7 @@ def test_nuclei_shown_to_the_model_of_cells_are_told_and_the_other_way_round_the
 
 
 @pytest.mark.real
+@pytest.mark.thorough
 def test_phase_contrast_is_told_from_nuclei(shared_data, nuclei_model: Model) -> None:
     from embedseg_napari.core.files.tiff import list_images, read_image
 
@@ -144,6 +145,7 @@ def test_where_no_model_knows_such_images_it_is_told_with_what_helps(nuclei_mode
 
 
 @pytest.mark.real
+@pytest.mark.thorough
 def test_bacteria_are_told_from_nuclei_and_cells_but_nothing_else_is_taken_for_them(shared_data) -> None:
     from embedseg_napari.core.files.tiff import list_images, read_image
 
@@ -161,6 +163,7 @@ def test_bacteria_are_told_from_nuclei_and_cells_but_nothing_else_is_taken_for_t
 
 
 @pytest.mark.real
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("folder", "model", "is_known"),
     [
