@@ -77,7 +77,8 @@ COMMANDS: dict[str, tuple[str, str | None, list[list[str]]]] = {
 }
 """Per command: help, dependency group, and the modules to run one after the other."""
 ONE_THREAD_EACH = ("test",)
-"""Commands that start a process per core, each of which would take as many threads again."""
+"""Commands that start a process per core, each of which would take as many threads again: PyTorch's, and Numba's, which
+begin with napari's first Labels layer and give PyTorch as many."""
 
 
 def say(text: str) -> None:
@@ -101,7 +102,8 @@ def main() -> int:
     python = Path(sys.executable) if options.here else make_environment()
     install(python, group)
     if options.command in ONE_THREAD_EACH:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
     status = 0
     for module in modules:
         status = run([str(python), "-m", *module, *options.arguments]) or status

@@ -99,6 +99,14 @@ def slim_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unet, "WIDTHS", (4, 6, 8, 10))
 
 
+@pytest.fixture
+def no_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a model that is unsure of the images of a folder try no other models and scales, which takes seconds."""
+    from embedseg_napari.jobs.folder import segment_folder
+
+    monkeypatch.setattr(segment_folder, "ADVISED", 0)
+
+
 @pytest.fixture(scope="session")
 def tiny_model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file of a 2D model that was never trained."""

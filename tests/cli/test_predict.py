@@ -16,6 +16,8 @@ from embedseg_napari.core.errors import DataError
 from embedseg_napari.core.files.tiff import read_image, write_image
 from embedseg_napari.jobs.folder import report
 
+pytestmark = pytest.mark.usefixtures("no_trials")
+
 
 @pytest.fixture
 def images(tmp_path, draw):

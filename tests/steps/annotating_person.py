@@ -15,7 +15,7 @@ from scipy import ndimage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MINUTES = float(os.environ.get("EMBEDSEG_STORY_MINUTES", "0.4"))
+MINUTES = float(os.environ.get("EMBEDSEG_STORY_MINUTES", "0.25"))
 PICTURES = os.environ.get("EMBEDSEG_STORY_PICTURES", "")
 WAIT = 240_000
 NO_KEY = Qt.KeyboardModifier.NoModifier
@@ -95,7 +95,7 @@ class Person:
         # Between two moves napari paints a straight line.
         self.drag(self.labels, *way, n_moves=1)
 
-    def paint(self, truth: np.ndarray, identity: int, n_planes: int = 4) -> None:
+    def paint(self, truth: np.ndarray, identity: int, n_planes: int = 3) -> None:
         """Paint an object: in a volume on some planes, with the planes between filled."""
         self.press(Qt.Key.Key_N)
         self.painted[identity] = int(self.labels.selected_label)

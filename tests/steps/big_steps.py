@@ -24,9 +24,14 @@ def small_blocks(monkeypatch, ndim=2):
     monkeypatch.setattr("embedseg_napari.jobs.large.plan.LEAN_TILE", {2: (256, 256), 3: (32, 96, 96)})
 
 
+def write_cells(folder, image=IMAGE, axes="yx", version="0.5"):
+    """A store of three levels."""
+    return write_store(folder / "cells.ome.zarr", image, axes, version, levels=3, chunk=128)
+
+
 def open_cells(viewer, folder, image=IMAGE, axes="yx", version="0.5"):
     """A store of three levels, opened by the plugin: its path and the Image layer."""
-    path = write_store(folder / "cells.ome.zarr", image, axes, version, levels=3, chunk=128)
+    path = write_cells(folder, image, axes, version)
     return path, open_dataset_folder(viewer, path)[0]
 
 

@@ -59,7 +59,7 @@ def segmented(panel, qtbot):
 
 
 @pytest.mark.usefixtures("whole_window")
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", ["image", "volume", pytest.param("movie", marks=pytest.mark.thorough)])
 def test_from_a_dropped_file_to_labels_to_a_model_of_ones_own_and_back(
     viewer, open_panel, drop, click, qtbot, monkeypatch, kind
 ):

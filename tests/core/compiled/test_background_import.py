@@ -112,7 +112,7 @@ def test_compiling_leaves_the_output_alone(compiling) -> None:
     assert (done.returncode, done.stdout) == (0, "([], 4.0)"), done.stderr
 
 
-@pytest.mark.parametrize(("ending", "left"), [("nbi", 0), ("nbc", 1000)])
+@pytest.mark.parametrize(("ending", "left"), [("nbi", 0), pytest.param("nbc", 1000, marks=pytest.mark.thorough)])
 def test_compiled_code_that_is_damaged_is_compiled_anew(tmp_path, compiling, ending, left) -> None:
     compiling()
     (kept,) = tmp_path.rglob(f"*.{ending}")

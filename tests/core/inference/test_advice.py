@@ -96,12 +96,13 @@ def test_nuclei_shown_to_the_model_of_cells_are_told_and_the_other_way_round_the
 
 
 @pytest.mark.real
+@pytest.mark.thorough
 def test_phase_contrast_is_told_from_nuclei(shared_data, nuclei_model: Model) -> None:
     from embedseg_napari.core.files.tiff import list_images, read_image
 
     cells = load_model("cells-phase-2d", device="cpu")
     for folder, named in (("usiigaci/train", "cells-phase-2d"), ("dsb2018/val", "nuclei-2d")):
-        for path in list_images(shared_data(folder) / "images")[::15]:
+        for path in list_images(shared_data(folder) / "images")[::45]:
             image = read_image(path).array
             own, other = (nuclei_model, cells) if named == "nuclei-2d" else (cells, nuclei_model)
             found = suggestion(other, image)
@@ -144,12 +145,13 @@ def test_where_no_model_knows_such_images_it_is_told_with_what_helps(nuclei_mode
 
 
 @pytest.mark.real
+@pytest.mark.thorough
 def test_bacteria_are_told_from_nuclei_and_cells_but_nothing_else_is_taken_for_them(shared_data) -> None:
     from embedseg_napari.core.files.tiff import list_images, read_image
 
     bacteria = load_model("bacteria-phase-2d", device="cpu")
     for folder, named in (("ecoli/train", "bacteria-phase-2d"), ("bbbc010/train", ""), ("cytology/train", "")):
-        for path in list_images(shared_data(folder) / "images")[-1::-20]:
+        for path in list_images(shared_data(folder) / "images")[-1:]:
             image = read_image(path).array.astype(np.float32)
             for name in ("nuclei-2d", "cells-phase-2d"):
                 ready = prepare(image[None], bacteria.config.normalization)
@@ -161,6 +163,7 @@ def test_bacteria_are_told_from_nuclei_and_cells_but_nothing_else_is_taken_for_t
 
 
 @pytest.mark.real
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("folder", "model", "is_known"),
     [
@@ -176,7 +179,7 @@ def test_real_images_that_no_model_knows_are_told_from_those_it_does(shared_data
     from embedseg_napari.core.files.tiff import list_images, read_image
 
     paths = list_images(shared_data(folder) / "images")
-    for path in [path for path in paths if "bbbc050" not in folder or "_t301" in path.name][::18]:
+    for path in [path for path in paths if "bbbc050" not in folder or "_t301" in path.name][::30]:
         found = suggestion(load_model(model, device="cpu"), read_image(path).array)
         assert isinstance(found, Unknown) != is_known, path
 

@@ -238,8 +238,10 @@ def test_weights_that_do_not_fit(file: Path, weights) -> None:
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
 def test_other_compressions_are_not_unfolded(file: Path, kind: int) -> None:
+    # Zeros in place of weights: these take seconds to compress.
+    content = {name: data if len(data) < 100_000 else bytes(len(data)) for name, data in members(file).items()}
     with pytest.raises(ModelError, match="compressed"):
-        load_model(rewrite(file, members(file), compression=kind), device="cpu")
+        load_model(rewrite(file, content, compression=kind), device="cpu")
 
 
 def test_what_could_not_be_read_again_is_not_written(weights, tmp_path: Path) -> None:

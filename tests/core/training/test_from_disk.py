@@ -21,6 +21,8 @@ from embedseg_napari.core.training.trainer import Trainer, train
 from embedseg_napari.core.training.training_set import TrainingSet
 from embedseg_napari.core.training.validation import Validator
 
+pytestmark = pytest.mark.usefixtures("slim_network")
+
 
 @pytest.fixture(autouse=True)
 def one_thread():

@@ -25,3 +25,8 @@ def job(tmp_path: Path) -> FolderJob:
     model = Model(ModelConfig(name="tiny"), BranchedERFNet(2, 1)).save(tmp_path / "tiny.embedseg")
     changes = {"seed_threshold": 0, "foreground_threshold": 0}
     return FolderJob((tmp_path / "images",), tmp_path / "out", model, "cpu", changes)
+
+
+@pytest.fixture(autouse=True)
+def nothing_else_is_tried(no_trials: None) -> None:
+    """Save the time; one test lets other models be tried."""

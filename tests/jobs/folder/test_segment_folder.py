@@ -17,7 +17,7 @@ from PIL import Image
 from store_steps import write_store
 
 from embedseg_napari.core.errors import DataError, SettingsError
-from embedseg_napari.core.events import FrameFinished, Message
+from embedseg_napari.core.events import Advice, FrameFinished, Message
 from embedseg_napari.core.files.atomic import alone
 from embedseg_napari.core.files.lazy_image import FramesOnDisk
 from embedseg_napari.core.files.tiff import read_image, read_software, write_image, write_labels
@@ -50,6 +50,13 @@ def test_files_and_folders_become_label_images(job: FolderJob, tmp_path: Path) -
     assert read_image(job.results / "a.tif").spacing == pytest.approx((0.5, 0.5))
     assert sum(event.n_objects for event in events if isinstance(event, ImageSaved)) == result.n_objects > 0
     assert len((job.results / TABLE).read_text().splitlines()) == result.n_objects + 1
+
+
+def test_other_models_are_tried_on_the_first_images_alone(job: FolderJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("embedseg_napari.jobs.folder.segment_folder.ADVISED", 1)
+    told = [event for event in run(job)[0] if isinstance(event, Advice | ImageSaved)]
+    assert [isinstance(event, Advice) for event in told] == [True, False, False]
+    assert "No other scale or model is clearly better" in told[0].text
 
 
 def test_a_folder_with_images_in_it_is_taken_too(job: FolderJob, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def layer(viewer):
 
 
 @pytest.fixture
-def press(viewer, whole_window):
+def press(viewer):
     """Press a key in the window, wherever the focus is."""
 
     def keys(text: str) -> None:

@@ -105,6 +105,7 @@ def full_disk():
         yield
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_process_loses_no_more_than_the_last_interval(own_data):
     script = own_data / "paint.py"

@@ -28,7 +28,6 @@ from embedseg_napari.viewer.label import review_box
 from embedseg_napari.viewer.label.review_box import HERE
 from embedseg_napari.viewer.preview.preview import LABELS
 
-pytestmark = pytest.mark.usefixtures("whole_window")
 PANEL = "EmbedSeg: Label & Train"
 
 
@@ -98,6 +97,7 @@ def test_the_prediction_is_shown_and_next_goes_to_the_first_place(viewer, review
         assert viewer.dims.point[0] == pytest.approx(2 * doubt.center[0], abs=1.1)
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_keys_accept_delete_and_undo(viewer, review):
     layer, truth = review.layers.labels, review.truth
     review.next.click()
@@ -141,6 +141,7 @@ def test_what_is_accepted_is_protected_until_it_is_repainted(viewer, review):
     assert review.queue.current is not doubt
 
 
+@pytest.mark.usefixtures("whole_window")
 def test_undo_of_an_accept_takes_the_protection_back(viewer, review):
     layers, layer = review.layers, review.layers.labels
     review.next.click()

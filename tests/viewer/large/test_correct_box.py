@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 
 import numpy as np
 import pytest
-from big_steps import in_one_go, labels_in, open_cells, small_blocks
+from big_steps import labels_in, small_blocks
 from napari.utils.notifications import notification_manager
 from segment_steps import PANEL, WAIT
 
@@ -16,13 +17,11 @@ from embedseg_napari.viewer.files.dataset_folder import open_dataset_folder
 
 
 @pytest.fixture
-def opened(viewer, open_panel, tmp_path, monkeypatch):
+def opened(viewer, open_panel, segmented_cells, tmp_path, monkeypatch):
     """The panel, the store, and its Labels layer, looked at in the middle."""
     small_blocks(monkeypatch)
     monkeypatch.setattr("embedseg_napari.viewer.large.part.MOST", {2: (200, 240)})
-    path, _ = open_cells(viewer, tmp_path)
-    viewer.layers.clear()
-    in_one_go(path, name="embedseg")
+    path = shutil.copytree(segmented_cells, tmp_path / segmented_cells.name)
     labels = open_dataset_folder(viewer, path)[1]
     camera = getattr(viewer, "scene", viewer).camera
     camera.center, camera.zoom = (0, 150, 175), 2

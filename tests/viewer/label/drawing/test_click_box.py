@@ -17,7 +17,6 @@ from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.viewer.label.drawing.click_box import OBJECT
 from embedseg_napari.viewer.widgets.pixel_size import resize
 
-pytestmark = pytest.mark.usefixtures("whole_window")
 PANEL = "EmbedSeg: Label & Train"
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 

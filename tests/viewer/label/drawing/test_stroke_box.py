@@ -18,7 +18,6 @@ from embedseg_napari.viewer.label.drawing.stroke_tool import LINE
 from embedseg_napari.viewer.preview.preview import LABELS
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
 
-pytestmark = pytest.mark.usefixtures("whole_window")
 PANEL = "EmbedSeg: Label & Train"
 PLANE = 2
 
@@ -237,8 +236,15 @@ def test_another_tool_ends_the_waiting(viewer, panel, drag):
     assert (layers.array() == 3).any(axis=tuple(range(layers.ndim - 2))).sum() < 100
 
 
-@pytest.mark.parametrize("mode", ["paint", "pan_zoom"])
-@pytest.mark.parametrize("keys", [(Qt.Key.Key_C, Qt.Key.Key_S), (Qt.Key.Key_S, Qt.Key.Key_C)])
+@pytest.mark.parametrize(
+    ("keys", "mode"),
+    [
+        ((Qt.Key.Key_C, Qt.Key.Key_S), "paint"),
+        ((Qt.Key.Key_S, Qt.Key.Key_C), "pan_zoom"),
+        pytest.param((Qt.Key.Key_C, Qt.Key.Key_S), "pan_zoom", marks=pytest.mark.thorough),
+        pytest.param((Qt.Key.Key_S, Qt.Key.Key_C), "paint", marks=pytest.mark.thorough),
+    ],
+)
 def test_after_strokes_and_clicks_the_tool_from_before_both_comes_back(viewer, panel, drag, keys, mode):
     layers = panel.annotation.layers
     layers.labels.mode = mode
