@@ -74,9 +74,14 @@ class Evaluation:
     has_frames: bool = False
 
 
-def why_not_comparable(truth: tuple[int, ...], predicted: tuple[int, ...], has_frames: bool) -> str:
-    """Say in a sentence why two label arrays of these shapes cannot be compared; empty if they can."""
-    if truth == predicted:
+def why_not_comparable(
+    truth: tuple[int, ...], predicted: tuple[int, ...], has_frames: bool, are_planes: bool = False
+) -> str:
+    """Say in a sentence why two label arrays of these shapes cannot be compared; empty if they can.
+
+    `are_planes` says that the prediction is planes of one object each, K, (Z), Y, X; the truth may be so, too.
+    """
+    if truth == predicted or (are_planes and predicted[1:] in (truth, truth[1:])):
         return ""
     # Planes of one object each: an axis more, in front of the spatial ones.
     at = int(has_frames)
@@ -93,6 +98,7 @@ def evaluate_arrays(
     has_frames: bool,
     should_stop: Callable[[], bool],
     ignore: NDArray[np.bool_] | None = None,
+    are_planes: bool = False,
 ) -> Generator[ImageScored | Message, None, Evaluation]:
     """Score labels against the truth and show the mistakes.
 
@@ -108,6 +114,8 @@ def evaluate_arrays(
         Looked at between frames.
     ignore : ndarray of bool, shape ((T,) (Z,) Y, X), optional
         Pixels of unknown class.
+    are_planes : bool
+        Whether the prediction is planes of one object each, K, (Z), Y, X; a truth of as many axes is so, too.
 
     Raises
     ------
@@ -118,19 +126,22 @@ def evaluate_arrays(
     """
     # Two boolean arrays would be taken for planes; a layer's are foreground, one object each.
     truth, predicted = (a.view(np.uint8) if a.dtype == bool else a for a in (np.asarray(truth), np.asarray(predicted)))
-    fault = why_not_comparable(truth.shape, predicted.shape, has_frames)
+    fault = why_not_comparable(truth.shape, predicted.shape, has_frames, are_planes)
     if fault:
         raise DataError(fault)
-    ndim = predicted.ndim - has_frames
-    if truth.ndim > predicted.ndim:
+    ndim = predicted.ndim - has_frames - are_planes
+    if truth.ndim - has_frames > ndim:
         for true in truth if has_frames else [truth]:
             require_planes(true, "The truth")
         truth = truth != 0
+    if are_planes:
+        require_planes(predicted, "The prediction")
+        predicted = predicted != 0
     parts = [LabelPair("", truth, predicted, ignore, ndim)]
     if has_frames:
         frames = enumerate(zip(truth, predicted, ignore if ignore is not None else [None] * len(truth), strict=True))
         parts = [LabelPair(f"frame {t}", true, found, hidden, ndim, t) for t, (true, found, hidden) in frames]
-    elif truth.ndim == predicted.ndim > spatial_ndim(truth, predicted):
+    elif not are_planes and truth.ndim == predicted.ndim > spatial_ndim(truth, predicted):
         yield Message(
             "Every plane of both layers holds one number, and they were scored as volumes. If they are planes of one "
             "object each, save them and compare the folders.",

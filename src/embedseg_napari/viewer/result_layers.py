@@ -11,7 +11,7 @@ from napari.layers import Labels
 
 from embedseg_napari.core.axes import ordered, parse_axes, reorder, spatial_axes
 from embedseg_napari.core.errors import DataError
-from embedseg_napari.viewer.layers import FOUND, RESULT, array_of, named_axes
+from embedseg_napari.viewer.layers import FOUND, ONE_EACH, RESULT, array_of, named_axes, object_axis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -167,10 +167,12 @@ def spatial_frame(layer: napari.layers.Layer, axes: str) -> Frame:
     layer : Layer
         An Image or Labels layer.
     axes : str
-        One letter per axis of its array.
+        One letter per axis of its array; of labels whose planes hold one object each, per axis of a plane.
     """
     axes = parse_axes(axes)
     letters = axes[:-1] if getattr(layer, "rgb", False) else axes
+    if len(letters) == layer.ndim - 1 and object_axis(layer.axis_labels) == 0:
+        return layer_frame(layer, ONE_EACH + letters).without(ONE_EACH)
     if len(letters) != layer.ndim:
         raise DataError(f"Axes {axes!r} do not fit layer {layer.name!r} of shape {array_of(layer).shape}.")
     frame = layer_frame(layer, letters)

@@ -144,6 +144,29 @@ def test_where_no_model_knows_such_images_it_is_told_with_what_helps(nuclei_mode
         nuclei_model.predict(board, "YX", advise=True, progress=False)
 
 
+def test_a_model_is_as_sure_as_it_ever_is_where_it_reaches_what_it_was_tested_on(nuclei_model: Model) -> None:
+    y, x = np.mgrid[:256, :256]
+    board = np.sin(x / 4) * np.sin(y / 4)
+    found = suggestion(nuclei_model, board)
+    assert isinstance(found, Unknown)
+
+    def noted(level: float) -> Suggestion | Unknown | None:
+        config = nuclei_model.config.model_copy(update={"training": {"steps": 5000, "sure_seediness": level}})
+        return suggestion(Model(config, nuclei_model.network, nuclei_model.path), board)
+
+    assert noted(0.55) is None
+    assert noted(0.97) == found
+
+
+def test_of_what_is_not_there_no_model_is_unsure(nuclei_model: Model) -> None:
+    seen = Observations()
+    image = np.random.default_rng(0).random((1, 20, 20)).astype(np.float32)
+    seen.note(Prepared.as_given(image), np.zeros((20, 20), int))
+    told = remark(nuclei_model.config, seen, 0, [], nuclei_model.config.prediction, None, Unknown(0.0))
+    assert told is not None
+    assert told.text.startswith("No object was found. No other scale")
+
+
 @pytest.mark.real
 @pytest.mark.thorough
 def test_bacteria_are_told_from_nuclei_and_cells_but_nothing_else_is_taken_for_them(shared_data) -> None:

@@ -168,6 +168,20 @@ def test_foreground_without_an_object_is_missed(depth):
     assert inside[one.box].sum() == inside.sum()
 
 
+@pytest.mark.parametrize("depth", [0, 6])
+@pytest.mark.parametrize("n_found", [9, 0])
+def test_ground_that_a_model_knows_little_of_is_no_place_but_objects_in_it_are(depth, n_found):
+    labels = squares(depth=depth)
+    maps = maps_of(labels, np.where(labels <= n_found, 0.95, 0.35).astype(np.float32))
+    maps.seed_map[labels == 0] = 0.35
+    assert {doubt.kind for doubt in rank_doubt(Segmentation.collect(maps, SETTINGS))} <= {"object"}
+    maps.seed_map[labels == 6] = 0.55
+    settings = SETTINGS.model_copy(update={"seed_threshold": 0.7})
+    missed = [doubt for doubt in rank_doubt(Segmentation.collect(maps, settings)) if doubt.kind == "missed"]
+    assert len(missed) == 1
+    assert (labels[missed[0].pixels] == 6).all()
+
+
 def test_what_is_annotated_is_not_asked_again():
     labels = squares()
     maps = maps_of(labels)

@@ -67,6 +67,7 @@ def test_held_out_objects_are_scored_with_the_threshold_that_is_stored(blobs, mo
     assert result.history[-1].ap_mean == 0
     assert (result.best_score > 0.5) is (peak > 0.5)
     assert result.model.config.training["best_score"] == result.best_score
+    assert result.model.config.sure_seediness == (pytest.approx(peak) if peak > 0.5 else None)
     assert any("finds none of the held-out objects" in text for text in warnings(seen)) is (peak < 0.5)
 
 

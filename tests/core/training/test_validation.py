@@ -13,7 +13,7 @@ from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training.trainer import Trainer
 from embedseg_napari.core.training.training_set import TrainingSet
-from embedseg_napari.core.training.validation import Scores, Validator
+from embedseg_napari.core.training.validation import HeldOutValidator, Scores, Validator
 
 pytestmark = pytest.mark.usefixtures("slim_network")
 
@@ -58,6 +58,29 @@ def test_wider_margins_are_chosen_only_where_held_out_images_surely_gain(blobs):
     chosen = validator.with_best_margins(tight, usual)
     assert chosen.margin_scale in (1.2, 1.35)
     assert validator.score(tight, chosen).ap_mean > validator.score(tight, usual).ap_mean + 0.1
+
+
+def uniform(labels, seediness):
+    """Maps of one object, whose pixels all point at its middle."""
+    grid = np.indices(labels.shape, dtype=np.float32)
+    middle = np.argwhere(labels).mean(0)[:, None, None]
+    return EmbeddingMaps(np.where(labels, middle - grid, 0).astype(np.float32), np.full_like(grid, 9.0), seediness)
+
+
+def test_how_sure_a_network_is_of_what_it_finds_is_told_of_true_pixels_of_all_or_of_held_out_objects():
+    labels = np.zeros((24, 24), np.int32)
+    labels[4:14, 4:14], labels[16:20, 4:14] = 1, 2
+    image = np.zeros((1, 24, 24), np.float32)
+    seed_map = np.where(labels == 1, 0.95, 0.1).astype(np.float32)
+    # Of the ten rows seven are surer than the others; what is not found says nothing.
+    seed_map[4:7, 4:14] = 0.92
+    maps, settings = [uniform(labels == 1, seed_map)], PredictionConfig()
+    planes = np.stack([labels == 1, labels == 2])
+    for instances in (labels, planes):
+        assert Validator([Example("a", image, instances)]).score(maps, settings).sure_seediness == pytest.approx(0.95)
+        for number, level in ((1, pytest.approx(0.95)), (2, None)):
+            held_out = HeldOutValidator([(Example("a", image, instances), np.array([number]))])
+            assert held_out.score(maps, settings).sure_seediness == level
 
 
 def one_image(blobs, n=14, validation=None, **changes):

@@ -129,3 +129,48 @@ def test_truth_of_one_object_a_plane_is_compared_with_what_was_found_in_its_imag
             found = viewer.add_labels(np.ones((8, 9), int), name=f"worms{number} labels", metadata=marks)
     source = open_panel("EmbedSeg: Evaluate").source
     assert (source.truth.layer().name, source.predicted.layer()) == (f"worms{of} masks", found)
+
+
+@pytest.mark.parametrize("space", ["yx", "zyx"])
+@pytest.mark.parametrize("are_true_planes", [True, False])
+def test_planes_of_one_object_each_are_compared_with_planes_and_with_labels(
+    viewer, open_panel, qtbot, space, are_true_planes
+) -> None:
+    shape = (4, 20, 30)[-len(space) :]
+    true = np.zeros((3, *shape), int)
+    for number, start in enumerate((2, 12, 22)):
+        true[number, ..., 4:16, start : start + 6] = number + 1
+    viewer.add_image(np.zeros(shape), name="worms", axis_labels=tuple(space))
+    names = ("n", *space)
+    truth = viewer.add_labels(
+        true if are_true_planes else true.max(0), name="worms truth", axis_labels=names[not are_true_planes :]
+    )
+    # Numbered otherwise, and one more, which crosses two of them.
+    found = np.zeros((4, *shape), int)
+    found[:3] = true[::-1] > 0
+    found[3, ..., 4:16, 6:14] = 1
+    predicted = viewer.add_labels(found, name="worms found", axis_labels=names, scale=(1,) + (0.5,) * len(space))
+    truth.scale = predicted.scale[not are_true_planes :]
+    viewer.layers["worms"].scale = predicted.scale[1:]
+    panel = open_panel("EmbedSeg: Evaluate")
+    assert panel.source.fault() == ""
+    assert (panel.source.truth.layer(), panel.source.predicted.layer()) == (truth, predicted)
+    assert not panel.source.form.isRowVisible(panel.source.stack)
+    assert counts(panel, qtbot) == (3, 1, 0)
+    overlay = viewer.layers["Mistakes"]
+    assert overlay.data.shape == shape
+    assert tuple(overlay.scale) == (0.5,) * len(space)
+
+
+def test_planes_of_another_size_or_of_several_objects_are_told(viewer, open_panel, qtbot) -> None:
+    viewer.add_labels(np.ones((2, 8, 9), int), name="truth", axis_labels=("n", "y", "x"))
+    found = viewer.add_labels(np.ones((3, 8, 8), int), name="found", axis_labels=("n", "y", "x"))
+    panel = open_panel("EmbedSeg: Evaluate")
+    panel.source.choose(viewer.layers["truth"], found)
+    assert "choose labels of the same image" in panel.source.fault()
+    several = np.full((3, 8, 9), 2)
+    several[1, 2:4] = 7
+    panel.source.choose(viewer.layers["truth"], viewer.add_labels(several, axis_labels=("n", "y", "x")))
+    assert panel.source.fault() == ""
+    press(panel.evaluate, panel, qtbot)
+    assert "plane 1 holds several numbers" in panel.status.text()

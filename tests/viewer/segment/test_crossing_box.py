@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from napari.utils.notifications import notification_manager
 from segment_steps import WAIT, finish, settle
 
 from embedseg_napari.core.events import Advice
@@ -88,6 +89,16 @@ def test_objects_that_cross_are_shown_whole_on_request(viewer, panel, crossing, 
     viewer.layers.selection.active = second
     assert panel.results.chosen is not None
     assert panel.image.layer == viewer.layers["worms"]
+
+
+def test_whoever_saves_the_labels_while_whole_objects_are_seen_is_told_that_they_are_cut(viewer, shown, tmp_path):
+    shown.next.write(tmp_path / "worms.tif")
+    told = notification_manager.records[-1].message
+    assert told.startswith("Saved worms.tif. Objects are cut where they cross; Export… in Measure")
+    for name in whole_names(viewer):
+        viewer.layers.remove(name)
+    shown.next.write(tmp_path / "worms.tif")
+    assert notification_manager.records[-1].message == "Saved worms.tif."
 
 
 def test_nothing_is_offered_of_what_is_hardly_objects(viewer, panel, crossing, advised, qtbot, monkeypatch):

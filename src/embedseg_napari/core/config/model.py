@@ -15,6 +15,8 @@ from embedseg_napari.core.settings import Amount, AmountPerAxis, Count, Positive
 
 USUAL_SEED_THRESHOLD = "usual_seed_threshold"
 """Where `ModelConfig.training` notes it."""
+SURE_SEEDINESS = "sure_seediness"
+"""The same, see `ModelConfig.sure_seediness`."""
 Value = Annotated[float, Field(gt=-1e18, lt=1e18)]
 
 
@@ -154,6 +156,15 @@ class ModelConfig(Settings):
             # It was saved before that was noted.
             return max(PredictionConfig().seed_threshold, stored)
         return stored
+
+    @property
+    def sure_seediness(self) -> float | None:
+        """Seediness that most pixels of held-out objects reached at the end of training; None if that is not known.
+
+        A network may find thin objects well, and still be less sure of them than others are of round ones.
+        """
+        noted = self.training.get(SURE_SEEDINESS)
+        return float(noted) if isinstance(noted, float | int) else None
 
     def with_prediction(self, settings: PredictionConfig) -> Self:
         """The same with other settings of prediction that a person chose: a seed threshold is the usual one then."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,8 +48,8 @@ nothing then: after 129 steps on worms it was surest of noise, enlarged 2.8 time
 FEW_OBJECTS = 3
 """With fewer, certainty says nothing."""
 LEAST_SURE = {2: 0.3, 3: 0.05}
-"""Part of the pixels of what was found that a model is sure of where it knows such images; in volumes most pixels of an
-object are near its surface (`docs/choices.md`)."""
+"""Part of the pixels of what was found that a model is as sure of as it ever is where it knows such images; in volumes
+most pixels of an object are near its surface (`docs/choices.md`)."""
 PART = {2: (512, 512), 3: (48, 128, 128)}
 """Pixels of the part that scales and models are tried on."""
 MOST_PIXELS = 1 << 20
@@ -155,6 +155,9 @@ def remark(
     if isinstance(suggestion, Unknown) and suggestion.sure is None and (n_objects or n_too_small):
         # They lie elsewhere than where other scales and models were tried.
         suggestion = None
+    elif isinstance(suggestion, Unknown) and not n_objects:
+        # Found in that part alone, or left out: nothing that is seen.
+        suggestion = replace(suggestion, sure=None)
     steps = _few_steps(config)
     if isinstance(suggestion, Suggestion) and steps is not None:
         facts.append(f"The model was trained for only {count(steps, 'step')} and may be trained further.")
@@ -198,6 +201,8 @@ class _Certainty:
     seed_map: NDArray[np.float32]
     sure: float
     """Part of the pixels of its objects that it is sure of; 1 where there are none."""
+    known: float
+    """Part of them that it is as sure of as of what it was tested on; the same where that is not known, or is surer."""
 
 
 def suggest(
@@ -278,8 +283,8 @@ def suggest(
     if best is now or best.certainty < max(LEAST_CERTAINTY, CLEARLY * now.certainty) or best.wholeness < WHOLE_OBJECTS:
         if not now.n_objects:
             return Unknown(None, steps)
-        is_known = now.sure >= LEAST_SURE[model.config.ndim]
-        return None if is_known else Unknown(now.sure, steps)
+        is_known = now.known >= LEAST_SURE[model.config.ndim]
+        return None if is_known else Unknown(now.known, steps)
     return Suggestion({"scale": best.scale}, best.certainty, now.certainty)
 
 
@@ -320,6 +325,9 @@ def _try(
     sizes = np.bincount(found.labels.ravel(), minlength=n + 1)[1:]
     means = np.bincount(found.labels.ravel(), maps.seed_map.ravel(), n + 1)[1:] / np.maximum(sizes, 1)
     sure = certainty(maps.seed_map) if n >= FEW_OBJECTS else 0.0
-    is_sure = maps.seed_map[found.labels > 0] > SURE
-    whole, of_objects = (float(np.median(means)), float(is_sure.mean())) if n else (0.0, 1.0)
-    return _Certainty(scale, sure, whole, n, maps.seed_map, of_objects)
+    whole, seediness = float(np.median(means)) if n else 0.0, maps.seed_map[found.labels > 0]
+    usual = model.config.sure_seediness
+    of_objects, known = (
+        float((seediness > level).mean()) if n else 1.0 for level in (SURE, SURE if usual is None else min(usual, SURE))
+    )
+    return _Certainty(scale, sure, whole, n, maps.seed_map, of_objects, known)

@@ -41,6 +41,9 @@ FEW = 5
 """Below this number, objects say nothing about each other's sizes."""
 MISSED_SIZE = 0.3
 """Share of the median size that a missed object has at least."""
+MISSED_MOST, MISSED_PART = 10.0, 0.25
+"""Times the median size that it has at most, or part of the image where no size is known: what is larger is ground that
+a model knows little of, and whoever makes it background would take objects with it."""
 MISSED_SEEDINESS = 0.6
 """Share of the foreground threshold above which pixels may belong to a missed object."""
 NOTHING = 0.5
@@ -283,18 +286,29 @@ def _size_term(sizes: NDArray[np.int64], usual: float, spread: float) -> NDArray
     return term
 
 
+def _pieces(inside: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Numbered pieces of a mask, without thin ones such as the rims of objects, and their sizes."""
+    cross = ndimage.generate_binary_structure(inside.ndim, 1)
+    pieces, n = ndimage.label(ndimage.binary_opening(inside, cross))
+    return pieces, np.bincount(pieces.ravel(), minlength=n + 1)[1:]
+
+
 def _missed(segmentation: Segmentation, usual: float, annotation: np.ndarray | None) -> list[Doubt]:
-    """Pieces of foreground that no object covers and that are large enough for one."""
+    """Pieces of foreground that no object covers and that have about the size of one, or of a few that touch."""
     seed_map, settings = segmentation.maps.seed_map, segmentation.settings
     labels = segmentation.labels
     if settings.max_object_size or settings.drop_border_objects:
         # What was found and then left out on request was not missed.
         labels = segmentation.recluster(max_object_size=0, drop_border_objects=False).labels
     is_free = (seed_map > MISSED_SEEDINESS * settings.foreground_threshold) & (labels == 0)
-    # The rims of objects are thin.
-    pieces, n = ndimage.label(ndimage.binary_opening(is_free, ndimage.generate_binary_structure(is_free.ndim, 1)))
-    sizes = np.bincount(pieces.ravel(), minlength=n + 1)[1:]
-    is_large = sizes > max(settings.min_object_size, MISSED_SIZE * math.exp(usual))
+    pieces, sizes = _pieces(is_free)
+    most = MISSED_MOST * math.exp(usual) if usual > 0 else MISSED_PART * labels.size
+    if (sizes > most).any():
+        # What is clearly foreground may be objects that lie in it.
+        is_ground = np.append(False, sizes > most)[pieces]
+        pieces, sizes = _pieces(np.where(is_ground, seed_map > settings.foreground_threshold, pieces > 0))
+    n = len(sizes)
+    is_large = (sizes > max(settings.min_object_size, MISSED_SIZE * math.exp(usual))) & (sizes <= most)
     if annotation is not None:
         is_large &= _mean_over(annotation != 0, pieces, sizes) <= 0.5
     seediness = np.clip(_mean_over(seed_map, pieces, sizes), 0.0, 1.0)

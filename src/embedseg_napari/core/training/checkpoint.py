@@ -58,6 +58,8 @@ class TrainingState:
     history: list[EpochFinished] = field(default_factory=list)
     best_score: float | None = None
     """Of the weights that are kept."""
+    sure_seediness: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of the same, see `ModelConfig.sure_seediness`."""
     record: list[float] | None = None
     """Scores of the held-out images, each by itself, when their mean was highest."""
     seconds_validating: Amount = 0.0
@@ -198,7 +200,7 @@ def taken_up(now: TrainingState, before: TrainingState) -> tuple[TrainingState, 
     check_same_run(now, before)
     changes = {name: getattr(now, name) for name in ("settings", "data", "validation", "labels")}
     if _held_out(now) != _held_out(before):
-        changes |= {"best_score": None, "record": None}
+        changes |= {"best_score": None, "sure_seediness": None, "record": None}
     return replace(before, **changes), changed_labels(now, before)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import TYPE_CHECKING, Any
 
-from embedseg_napari.core.config.model import USUAL_SEED_THRESHOLD
+from embedseg_napari.core.config.model import SURE_SEEDINESS, USUAL_SEED_THRESHOLD
 from embedseg_napari.core.errors import Stopped
 from embedseg_napari.core.events import Message, TrainingFinished
 from embedseg_napari.core.training.blending import blended, least_share
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from embedseg_napari.core.events import TrainingEvent
     from embedseg_napari.core.model.model import Model
     from embedseg_napari.core.training.run import TrainingRun
-    from embedseg_napari.core.training.validation import TakeMaps
+    from embedseg_napari.core.training.validation import Scores, TakeMaps
 
 
 CHOICE_SHARE = 0.015
@@ -71,7 +71,10 @@ def finish(
         yield Message(f"Stopped before {missing} chosen; the model is saved {state}.")
     is_other = share < 1 or prediction.seed_threshold != run.model_config.prediction.seed_threshold
     if is_other and not run.data.validation and run.validator.examples and run.fabric.global_rank == 0:
-        score = _score(run, model, prediction, should_stop)
+        scores = _scores(run, model, prediction, should_stop)
+        score = None if scores is None else scores.ap_mean
+        if scores is not None:
+            run.state.sure_seediness = scores.sure_seediness
     if score == 0:
         what = "held-out objects" if run.data.n_held_out else "objects of the held-out images"
         yield Message(
@@ -133,13 +136,13 @@ def _reached(
     return with_reached_seeds(model, annotated, settings, usual, run.plan.precision, should_stop, take_maps)
 
 
-def _score(
+def _scores(
     run: TrainingRun, model: Model, prediction: PredictionConfig, should_stop: Callable[[], bool]
-) -> float | None:
-    """Score of the held-out objects with the weights and thresholds that are handed over; None where it is stopped."""
+) -> Scores | None:
+    """Scores of the held-out objects with the weights and thresholds that are handed over; None where it is stopped."""
     try:
         maps = run.validator.embed(model, run.plan.precision, should_stop)
-        return run.validator.score(maps, prediction).ap_mean
+        return run.validator.score(maps, prediction)
     except Stopped:
         return None
 
@@ -217,4 +220,5 @@ def _record(run: TrainingRun, prediction: PredictionConfig, share: float, score:
         "started_from": origin.started_from,
         "share_trained": share,
         USUAL_SEED_THRESHOLD: prediction.seed_threshold if is_found else run.plan.usual_seed_threshold,
+        SURE_SEEDINESS: run.state.sure_seediness,
     }

@@ -376,7 +376,7 @@ class TrainingRun:
         record, chooses = self.state.record, self.validator.chooses_model
         is_best = not chooses or record is None or scores.is_as_good_as(record)
         if is_best:
-            self.state.best_score = scores.ap_mean
+            self.state.best_score, self.state.sure_seediness = scores.ap_mean, scores.sure_seediness
         if is_best and chooses:
             weights = self.optimization.average.module.state_dict()
             self.best = {name: value.detach().clone() for name, value in weights.items()}

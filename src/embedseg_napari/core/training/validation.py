@@ -22,6 +22,8 @@ from embedseg_napari.core.runs import drain, never
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from embedseg_napari.core.config import Precision, PredictionConfig
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.maps import EmbeddingMaps
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 MARGIN_SCALES, LEAST_GAIN = (1.0, 1.1, 1.2, 1.35), 0.001
 """Scales of the margins that are tried, and the gain of mean AP below which nothing changes."""
+SURE_SHARE = {2: 0.6, 3: 0.1}
+"""Part of the pixels of held-out objects that reach the seediness at which a model counts as sure; in volumes most
+pixels of an object are near its surface (`docs/choices.md`)."""
 CONFIDENCE = 0.95
 """How sure a gain on held-out images must be before other thresholds or margins are stored with the model."""
 PRECISION_TOLERANCE = 0.002
@@ -49,6 +54,8 @@ class Scores:
     """Mean over IoU 0.5, 0.55 ... 0.9."""
     each: tuple[float, ...] = ()
     """The latter of each image, or of each held-out object, by itself."""
+    sure_seediness: float | None = None
+    """See `ModelConfig.sure_seediness`; None where no object was found."""
 
     def is_as_good_as(self, record: Sequence[float]) -> bool:
         """Whether these scores are no worse than others of the same images, as far as so few can tell.
@@ -90,12 +97,14 @@ class Validator:
 
     def score(self, maps: Iterable[EmbeddingMaps], settings: PredictionConfig) -> Scores:
         """Cluster the maps and score the labels."""
-        rows = []
+        rows, seediness = [], []
         for example, one in zip(self.examples, maps, strict=True):
             labels = cluster_by(one, settings).labels
+            seediness += _sure_seediness(one.seed_map, labels, example)
             rows.append([row.ap for row in match_rows(example.instances, labels, ignore=example.ignore)])
         mean = np.mean(rows, axis=0)
-        return Scores(float(mean[0]), float(mean.mean()), tuple(np.mean(rows, axis=1).tolist()))
+        each = tuple(np.mean(rows, axis=1).tolist())
+        return Scores(float(mean[0]), float(mean.mean()), each, _usual(seediness))
 
     def of(self, which: Sequence[int]) -> Validator:
         """The same for some of the images."""
@@ -193,13 +202,31 @@ class HeldOutValidator(Validator):
 
     def score(self, maps: Iterable[EmbeddingMaps], settings: PredictionConfig) -> Scores:
         """Cluster the maps; fraction of the held-out objects of all images that is found."""
-        values = []
+        values, seediness = [], []
         for example, ids, one in zip(self.examples, self.ids, maps, strict=True):
             labels = cluster_by(one, settings).labels
+            seediness += _sure_seediness(one.seed_map, labels, example, ids)
             values.append(held_out_ious(labels, example, ids))
         ious = np.concatenate(values)
         found = [float((ious >= threshold).mean()) for threshold in IOU_THRESHOLDS]
-        return Scores(found[0], float(np.mean(found)))
+        return Scores(found[0], float(np.mean(found)), sure_seediness=_usual(seediness))
+
+
+def _sure_seediness(
+    seed_map: np.ndarray, labels: np.ndarray, example: Example, ids: NDArray[np.int64] | None = None
+) -> list[float]:
+    """Seediness that most pixels of true objects, or some of them, reach where they were found; nothing if none was."""
+    known = known_instances(example)
+    if example.is_planes:
+        is_true = (known if ids is None else known[ids - 1]).any(axis=0)
+    else:
+        is_true = known != 0 if ids is None else np.isin(known, ids)
+    found = seed_map[is_true & (labels > 0)]
+    return [float(np.quantile(found, 1 - SURE_SHARE[labels.ndim]))] if found.size else []
+
+
+def _usual(values: Sequence[float]) -> float | None:
+    return float(np.median(values)) if values else None
 
 
 def with_reached_seeds(

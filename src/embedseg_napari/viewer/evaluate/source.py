@@ -38,6 +38,8 @@ from embedseg_napari.viewer.layers import (
     axes_of_file,
     first_along,
     is_users,
+    object_axis,
+    one_each_axes,
     picture_of,
     unchanged_file,
 )
@@ -191,7 +193,7 @@ class EvaluationSource(QWidget):
 
     def _suit(self, truth: Labels, predicted: Labels) -> bool:
         """Whether two layers may be compared: as large in some order of axes, own truth with planes, in one place."""
-        there, here = Counter(array_of(truth).shape), Counter(array_of(predicted).shape)
+        there, here = (Counter(_shape_of_plane(layer)) for layer in (truth, predicted))
         is_as_large = here <= there and there.total() - here.total() <= int(is_users(truth))
         return truth != predicted and is_as_large and not self._lie_apart(truth, predicted)
 
@@ -209,7 +211,12 @@ class EvaluationSource(QWidget):
                 has_frames = False
             self.stack.setCurrentText(FRAMES if has_frames or predicted.ndim > 3 else VOLUME)
         self.stack.setEnabled(predicted is None or predicted.ndim == 3)
-        self._can_stack = truth is not None and predicted is not None and predicted.ndim >= 3
+        self._can_stack = (
+            truth is not None
+            and predicted is not None
+            and predicted.ndim >= 3
+            and object_axis(predicted.axis_labels) is None
+        )
         self._follow()
 
     def _follow(self) -> None:
@@ -236,8 +243,13 @@ class EvaluationSource(QWidget):
         predicted = self.predicted.layer()
         return predicted is not None and "T" in self.axes()
 
+    def are_planes(self) -> bool:
+        """Whether the planes of the prediction hold one object each."""
+        predicted = self.predicted.layer()
+        return predicted is not None and object_axis(predicted.axis_labels) is not None
+
     def axes(self) -> str:
-        """Axes of the prediction, in its own order."""
+        """Axes of the prediction, in its own order; where its planes hold one object each, of a plane."""
         predicted = self.predicted.layer()
         assert predicted is not None
         return self._axes(self.stack.currentText() if predicted.ndim == 3 else None)
@@ -245,21 +257,25 @@ class EvaluationSource(QWidget):
     def _axes(self, stack: str | None) -> str:
         truth, predicted = self.truth.layer(), self.predicted.layer()
         assert predicted is not None
+        if of_plane := one_each_axes(predicted.axis_labels, predicted.name):
+            return of_plane
         picture = picture_of(predicted, stack=stack)
         return (picture if truth is None else named_like(picture, predicted, truth, stack)).axes
 
     def arrays(self) -> tuple[Any, Any]:
-        """Truth and prediction as T(Z)YX, planes of the truth before its spatial axes; nothing is read.
+        """Truth and prediction as T(Z)YX, planes of one object each before the spatial axes; nothing is read.
 
         Raises
         ------
         DataError
-            If the two name different axes.
+            If the two name different axes, or there are such planes of a prediction in each frame.
         """
         axes, truth, predicted = self.axes(), self.truth.layer(), self.predicted.layer()
         assert truth is not None
         assert predicted is not None
         array, channel = array_of(predicted), axes.find("C")
+        if self.are_planes():
+            return ordered_labels(truth, axes, predicted.name), array
         if channel >= 0 and array.shape[channel] == 1:
             # Results for an image with channels between other axes keep a place for them.
             array, axes = first_along(array, channel), result_axes(axes)
@@ -312,7 +328,9 @@ class EvaluationSource(QWidget):
                 f"{shape_words(here)} pixels of truth and prediction do not fit into memory as a whole; compare parts "
                 "of them (Correct what is in view, for each), or smaller resolutions."
             )
-        if not (fault := why_not_comparable(there, here, self.has_frames())) and self._lie_apart(truth, predicted):
+        if not (fault := why_not_comparable(there, here, self.has_frames(), self.are_planes())) and self._lie_apart(
+            truth, predicted
+        ):
             is_frame = are_of_other_frames(truth, predicted, self.truth.viewer.layers)
             what = "are of different frames: choose" if is_frame else "lie at different places: choose"
             of = "one frame" if is_frame else "one part of an image"
@@ -352,7 +370,7 @@ class EvaluationSource(QWidget):
                 "that Export data set… in Label & Train writes do."
             )
         places = ["--truth", str(unchanged_file(truth)), "--predicted", str(unchanged_file(predicted))]
-        axes = axes_of_file(array_of(predicted).shape, self.axes()).replace("C", "")
+        axes = axes_of_file(array_of(predicted).shape[self.are_planes() :], self.axes()).replace("C", "")
         return of_words([*words, *places, "--axes", axes])
 
     def choose(self, truth: Labels, predicted: Labels) -> None:
@@ -360,6 +378,14 @@ class EvaluationSource(QWidget):
         self.use_layers.setChecked(True)
         self.truth.choose(truth)
         self.predicted.choose(predicted)
+
+
+def _shape_of_plane(layer: Labels) -> list[int]:
+    """Shape of labels, or of each of their planes that hold one object each."""
+    planes, shape = object_axis(layer.axis_labels), list(array_of(layer).shape)
+    if planes is not None:
+        del shape[planes]
+    return shape
 
 
 def _is_named_true(layer: Labels) -> bool:

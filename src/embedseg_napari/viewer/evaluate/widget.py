@@ -226,9 +226,10 @@ class EvaluateWidget(DockPanel):
         if true_layer is None or found_layer is None:
             return
         has_frames, (truth, predicted, ignore) = self.source.has_frames(), self.source.compared()
+        are_planes = self.source.are_planes()
         compared = ComparedLayers(true_layer, found_layer, self.source.axes(), self.viewer.layers)
         self._start(
-            lambda stop: evaluate_arrays(truth, predicted, threshold, has_frames, stop, ignore),
+            lambda stop: evaluate_arrays(truth, predicted, threshold, has_frames, stop, ignore, are_planes),
             lambda scores: self._take_scores(scores, compared),
             "comparing objects",
         )

@@ -13,6 +13,7 @@ from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.viewer.files.writers import save_labels
 from embedseg_napari.viewer.labelled_images import found_within, shares_pixels
 from embedseg_napari.viewer.layers import file_of
+from embedseg_napari.viewer.result_layers import is_shown
 from embedseg_napari.viewer.widgets.boxes import button, short
 from embedseg_napari.viewer.worker import report_error
 
@@ -88,4 +89,9 @@ class NextSteps(QWidget):
         else:
             within = found_within(labels, [result.selection.layer])
             words = "" if within is None or not within.words else f" It begins at {within.words} of the image."
+            if any(is_shown(self._results.viewer, layer) for layer, _ in result.whole):
+                # Those are seen, and the labels are hidden meanwhile.
+                words += (
+                    " Objects are cut where they cross; Export… in Measure writes them whole for Fiji, QuPath and COCO."
+                )
             show_info(f"Saved {short(path.name)}.{words}")
