@@ -69,7 +69,8 @@ def test_objects_that_cross_are_shown_whole_on_request(viewer, panel, crossing, 
     panel.start()
     finish(qtbot, panel)
     rest(qtbot, panel)
-    assert not panel.crossing.isHidden()
+    # Not before advice was looked for.
+    qtbot.waitUntil(lambda: not panel.crossing.isHidden(), timeout=WAIT)
     assert panel.crossing.button.text() == "2 objects cross others: show them whole"
     assert whole_names(viewer) == []
     panel.crossing.button.click()
