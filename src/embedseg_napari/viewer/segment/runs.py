@@ -97,6 +97,7 @@ class SegmentRuns(QObject):
         self._soon.timeout.connect(self._look_elsewhere)
         image.layer_box.changed.connect(lambda _: self._soon.start())
         advice.changed.connect(self._keep_doubt)
+        settings.thresholds.replaced.connect(self._take_replaced)
 
     @property
     def layer(self) -> Layer | None:
@@ -271,6 +272,11 @@ class SegmentRuns(QObject):
         if told is not None and result is not None:
             is_bad = told.labels and model_at(result.model_path).is_bundled
             result.is_doubted = bool(told.model or "scale" in told.changes or is_bad)
+
+    def _take_replaced(self, result: Result) -> None:
+        if result is self._told:
+            # What would help where nothing was found.
+            self.advice.clear()
 
     def _take_end(self) -> None:
         self._selection = None
