@@ -119,6 +119,16 @@ def test_a_panel_without_a_scene_leaves_all_as_it_is_and_is_told_apart(layer_vie
     assert seen(viewer) == {"one", "two", "elsewhere"}
 
 
+def test_what_gave_way_to_an_image_that_is_gone_is_seen_again_where_no_scene_follows(layer_viewer, stage):
+    viewer = layer_viewer
+    stage.show(Panel(), scene(viewer, "one"))
+    stage.rest()
+    viewer.layers.remove("one")
+    assert seen(viewer) == {"elsewhere"}
+    viewer.layers.remove("image one")
+    assert seen(viewer) == {"two", "elsewhere"}
+
+
 def test_the_layer_in_hand_is_one_that_is_seen(layer_viewer, stage):
     viewer, layers = layer_viewer, layer_viewer.layers
     layers.selection.active = layers["two"]

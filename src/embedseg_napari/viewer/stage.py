@@ -289,6 +289,11 @@ class Stage:
         """Number of layers that would be seen without the scene."""
         return sum(change.before and not change.now for change in self._changes)
 
+    def hides(self, layer: Layer) -> bool:
+        """Whether a layer would be seen without the scene, and nobody has shown it by hand."""
+        change = self._change_of(layer)
+        return change is not None and change.before and not layer.visible
+
     def set_visible(self, layer: Layer, is_visible: bool) -> bool:
         """Show or hide a layer, or let it be so as soon as no scene minds; whether it was seen, or would have been."""
         change = self._change_of(layer)
@@ -335,6 +340,9 @@ class Stage:
         self._changes = [change for change in self._changes if change.layer != event.value]
         if self._in_hand is not None and event.value in self._in_hand:
             self._in_hand = None
+        if self._is_resting and self._scene is not None and self._scene.image == event.value:
+            # The panel in front shows nothing instead.
+            self.leave()
 
 
 _stages: weakref.WeakKeyDictionary[Viewer, Stage] = weakref.WeakKeyDictionary()

@@ -197,13 +197,17 @@ def test_a_model_of_one_channel_is_run_on_the_channel_that_is_chosen(
     assert panel.run.state is RunState.DONE
 
 
-def test_a_model_is_run_where_the_truth_was_found(panel, viewer, blobs, qtbot, model_file) -> None:
+@pytest.mark.parametrize("has_prediction", [False, True])
+def test_a_model_is_run_where_the_truth_was_found(panel, viewer, blobs, qtbot, model_file, has_prediction) -> None:
     image, true = blobs(2)
     models.remember(model_file)
     layer = viewer.add_image(image, name="image")
     corrected = {RESULT: FOUND, SEGMENTED: str(layer.unique_id)}
     viewer.add_labels(true[8:56, 4:44], name="truth", translate=(8, 4), metadata=corrected)
     panel.source.truth.choose(viewer.layers["truth"])
+    if has_prediction:
+        # Found in all of the image.
+        panel.source.choose(viewer.layers["truth"], viewer.add_labels(true, name="labels", metadata=corrected))
     panel.tabs.setCurrentWidget(panel.thresholds)
     panel.thresholds.model.setCurrentIndex(panel.thresholds.model.findText("run tiny"))
     press(panel.thresholds.find, panel, qtbot)
@@ -230,6 +234,15 @@ def fields(panel, viewer, blobs, model_file):
     panel.source.choose(*made[0])
     panel.tabs.setCurrentWidget(panel.thresholds)
     return made
+
+
+def test_maps_are_not_compared_with_a_truth_at_another_place(panel, fields, qtbot) -> None:
+    fields[0][0].translate = (0, 50)
+    panel.source.choose(fields[0][0], fields[1][1])
+    panel.thresholds.find.click()
+    assert panel.run is None
+    assert panel.thresholds.tuning is None
+    assert "lie at different places" in panel.status.text()
 
 
 @pytest.mark.parametrize("chosen", ["later", "meanwhile"])

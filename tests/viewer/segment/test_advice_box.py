@@ -220,3 +220,49 @@ def test_results_that_were_hidden_are_shown_where_they_are_asked_for(viewer, pan
     panel.start()
     finish(qtbot, panel)
     assert panel.results.labels.visible
+
+
+@pytest.mark.parametrize("is_looking", [False, True])
+def test_what_was_said_of_a_run_that_found_nothing_goes_with_it(
+    viewer, panel, fake, advised, qtbot, monkeypatch, is_looking
+):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    qtbot.waitUntil(lambda: not panel.advice.is_looking, timeout=WAIT)
+    monkeypatch.setattr("segment_steps.two_objects", lambda shape: np.zeros(shape, np.int32))
+    advised.said.append(Advice("No object was found.", "warning", "Use scale 2", "", {"scale": 2.0}))
+    if is_looking:
+        advised.gate.clear()
+    panel.start()
+    finish(qtbot, panel)
+    if not is_looking:
+        qtbot.waitUntil(lambda: not panel.advice.is_looking, timeout=WAIT)
+        assert not panel.advice.isHidden()
+    panel.threshold_box.undo_button.click()
+    settle(qtbot, panel)
+    assert panel.advice.isHidden()
+    assert not panel.advice.is_looking
+    assert panel.status.text() == "2 objects."
+
+
+def test_what_was_said_of_another_image_stays_where_a_result_is_shown_again(
+    viewer, panel, fake, advised, qtbot, monkeypatch
+):
+    image = viewer.add_image(np.zeros((24, 24)), name="cells")
+    panel.start()
+    finish(qtbot, panel)
+    with monkeypatch.context() as patch:
+        patch.setattr("segment_steps.two_objects", lambda shape: np.zeros(shape, np.int32))
+        panel.start()
+        finish(qtbot, panel)
+    viewer.add_image(np.zeros((24, 24)), name="other")
+    advised.said.append(Advice("Try it.", "warning", "Use scale 2", "", {"scale": 2.0}))
+    panel.start()
+    finish(qtbot, panel)
+    qtbot.waitUntil(lambda: panel.advice.advice is not None, timeout=WAIT)
+    viewer.layers.selection.active = image
+    panel.threshold_box.undo_button.click()
+    settle(qtbot, panel)
+    assert panel.results.labels.data.max() == 2
+    assert panel.advice.sentence.text().startswith("other: ")

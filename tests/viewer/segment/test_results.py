@@ -384,3 +384,17 @@ def test_an_image_that_was_renamed_has_one_result_still(viewer, panel, fake, qtb
     finish(qtbot, panel)
     assert set(viewer.layers) == layers
     assert panel.results.labels == viewer.layers["cells labels"]
+
+
+def test_what_a_result_was_shown_instead_of_comes_back_once(viewer, panel, fake, qtbot, monkeypatch):
+    viewer.add_image(np.zeros((24, 24)), name="cells")
+    for found in (np.eye(24, dtype=np.int32), np.zeros((24, 24), np.int32)):
+        monkeypatch.setattr("segment_steps.two_objects", lambda shape, found=found: found)
+        panel.start()
+        finish(qtbot, panel)
+    painted = panel.results.labels
+    painted.paint((20, 20), 9)
+    panel.threshold_box.undo_button.click()
+    assert viewer.layers.selection.active == panel.results.labels != painted
+    viewer.layers.selection.active = painted
+    assert not panel.threshold_box.undo_button.isEnabled()

@@ -122,9 +122,11 @@ class TuningFlow(QObject):
         path, origin, image = self.panel.model_path(), maps_of(predicted), self.panel.image.layer()
         if true_layer is None:
             return
+        fault = self.source.fault()
         if path is None:
-            if origin is None:
-                self.say("The maps are no longer in memory; segment again, or choose a model.")
+            if origin is None or fault:
+                missing = "The maps are no longer in memory; segment again, or choose a model."
+                self.say(missing if origin is None else fault)
                 return
             (truth, found, ignore), axes = self.source.compared(), self.source.axes()
             is_flat = "Z" in axes and found.shape[-3] == 1 and found.ndim > origin.segmentation.labels.ndim
@@ -148,6 +150,9 @@ class TuningFlow(QObject):
             if is_flat:
                 truth, ignore = _first_plane(truth), _first_plane(ignore)
             array, axes = array[..., 0, :, :], axes.replace("Z", "")
+        if fault:
+            # It does not lie where the objects are found, which may be a part of the image.
+            predicted = None
         axes_of_both = "" if predicted is None else self.source.axes()
         pair = _Pair(true_layer, predicted, axes_of_both, is_flat, found_in(image))
         job = SegmentJob(array, axes, self.panel.channel.channel(), path, "auto", None, {}, advise=False)

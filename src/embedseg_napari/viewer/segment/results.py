@@ -198,12 +198,17 @@ class ResultLayers:
 
     def bring_back(self, empty: Result) -> Result:
         """Show again what a result that found nothing was shown instead of, and choose that; returns it."""
-        earlier = empty.instead_of
+        # Only once: the other one stays where it was painted on.
+        earlier, empty.instead_of = empty.instead_of, None
         assert earlier is not None
+        is_active = self.viewer.layers.selection.active == empty.labels
         # The layers that it had are those of the other one now.
         earlier.labels = earlier.seed_map = earlier.centers = None
         for _ in self._put_steps(earlier, empty, earlier.seeds):
             pass
+        if is_active:
+            # What was painted on is hidden now.
+            self.viewer.layers.selection.active = earlier.labels
         return earlier
 
     def _put_steps(

@@ -16,7 +16,7 @@ from embedseg_napari.jobs.segment import SegmentJob, segment
 from embedseg_napari.viewer.layers import LINES, RESULT, SEGMENTED, TRACKED, TUNED, is_users, time_lapse_of
 from embedseg_napari.viewer.result_layers import is_shown
 from embedseg_napari.viewer.segment.progress import SegmentProgress
-from embedseg_napari.viewer.stage import Scene, is_drawn, is_of_another, shows_found
+from embedseg_napari.viewer.stage import Scene, is_drawn, is_of_another, shows_found, stage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,6 +97,7 @@ class SegmentRuns(QObject):
         self._soon.timeout.connect(self._look_elsewhere)
         image.layer_box.changed.connect(lambda _: self._soon.start())
         advice.changed.connect(self._keep_doubt)
+        settings.thresholds.replaced.connect(self._take_replaced)
 
     @property
     def layer(self) -> Layer | None:
@@ -253,7 +254,9 @@ class SegmentRuns(QObject):
         image, scene = self.image.layer, self.scene()
         if image is None or scene is None or scene.image != image or self.controls.current is not None:
             return
-        if any(is_of_another(layer, image, self.viewer.layers) for layer in self.viewer.layers):
+        # One that gave way to an image of another size is still hidden where that is gone, or lies elsewhere by now.
+        is_hidden = stage_of(self.viewer).hides(image)
+        if is_hidden or any(is_of_another(layer, image, self.viewer.layers) for layer in self.viewer.layers):
             self.scene_changed.emit()
 
     def doubts(self, result: Result) -> bool:
@@ -270,7 +273,15 @@ class SegmentRuns(QObject):
             is_bad = told.labels and model_at(result.model_path).is_bundled
             result.is_doubted = bool(told.model or "scale" in told.changes or is_bad)
 
+    def _take_replaced(self, result: Result) -> None:
+        if result is self._told:
+            # What would help where nothing was found.
+            self.advice.clear()
+
     def _take_end(self) -> None:
         self._selection = None
         self.large.runs.over()
         self.settings.thresholds.catch_up()
+        if self.image.layer is not None and stage_of(self.viewer).hides(self.image.layer):
+            # It was chosen during the run, as its image was removed.
+            self._soon.start()

@@ -42,6 +42,8 @@ class ThresholdBox(QGroupBox):
 
     collected = Signal(object)
     """The `Result` whose objects were collected anew."""
+    replaced = Signal(object)
+    """The `Result` that found nothing, instead of which the one before is shown again."""
     settled = Signal()
     """Sliders came to rest, and tables may follow."""
 
@@ -143,6 +145,7 @@ class ThresholdBox(QGroupBox):
             self.reclustering.cancel([result])
             earlier = self.results.bring_back(result)
             self.follow(earlier)
+            self.replaced.emit(result)
             self.collected.emit(earlier)
             self.settled.emit()
 
