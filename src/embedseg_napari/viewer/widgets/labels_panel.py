@@ -186,12 +186,17 @@ class LabelsPanel(DockPanel):
 
     def _say_whose(self, *_: object) -> None:
         """Say whose result it is that is still there after other labels were chosen."""
-        subject, chosen = self.subject, self.labels.layer()
-        words = ""
-        if subject is not None and chosen is not None and subject in self.viewer.layers and chosen != subject:
-            words = f"This is of {subject.name}; for {chosen.name}, press {self.controls.run_button.text()}."
+        chosen = self.labels.layer()
+        words = "" if chosen is None or chosen == self.subject else self._words_of_other(chosen)
         self.whose.say(words)
         self.whose.setVisible(bool(words))
+
+    def _words_of_other(self, chosen: Labels) -> str:
+        """What is said while there is no result of the labels that are chosen."""
+        subject = self.subject
+        if subject is None or subject not in self.viewer.layers:
+            return ""
+        return f"This is of {subject.name}; for {chosen.name}, press {self.controls.run_button.text()}."
 
     def _say_problem(self, problem: str) -> None:
         """Say why nothing can be done, until it can."""
