@@ -85,11 +85,20 @@ class ProgressBox(QWidget):
 
     def begin(self, name: str) -> None:
         """Get ready for a training."""
+        self._clear()
+        self.bar.setRange(0, 0)
+        self.status.setText(f"Preparing {short(name)}: reading the images and loading PyTorch…")
+
+    def forget(self, sentence: str) -> None:
+        """Show no longer how a training went; a sentence says why."""
+        self._clear()
+        self.bar.hide()
+        self.status.setText(sentence)
+
+    def _clear(self) -> None:
         self.begin_clock()
         self.plot.clear()
-        self.bar.setRange(0, 0)
         self.bar.setFormat("")
-        self.status.setText(f"Preparing {short(name)}: reading the images and loading PyTorch…")
         self.numbers.clear()
         self.messages.clear()
         self.messages.hide()
