@@ -191,7 +191,7 @@ class ProgressBox(QWidget):
         if result.best_score is not None:
             score = f" {score_words(result.best_score, self.n_held_out_objects, ENOUGH_OBJECTS)}"
         if result.stopped and result.best_score is None:
-            score = f" {no_score_words(result.steps)}"
+            score = f" {no_score_words(result.steps, result.held_out.now, result.held_out.n_objects)}"
         self.outcome.setText(f"Model <b>{short(result.path.stem)}</b> is saved and can be chosen in Segment.{score}")
         self.outcome.setToolTip(str(result.path))
         self._show_after(True)
