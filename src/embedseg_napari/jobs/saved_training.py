@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import SettingsError
@@ -26,7 +26,7 @@ class SavedTraining:
     steps: int
     warning: str = ""
     """What the user must know about where the model is."""
-    held_out: FoundObjects = FoundObjects()
+    held_out: FoundObjects = field(default_factory=FoundObjects)
     """What the model of a round finds of the objects that were held out."""
 
 

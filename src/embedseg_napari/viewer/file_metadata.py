@@ -75,8 +75,8 @@ class _Watcher:
         """By the unique id of a layer that napari is just adding: whether it is new, and whether it got its size."""
         viewer.layers.events.inserting.connect(self.on_inserting)
         inserted = viewer.layers.events.inserted
-        # All callbacks of napari come before those of others, and one of them draws the layer: units that it has not
-        # got by then would be said to be inconsistent with those of the other layers. Between the first two it is early.
+        # All callbacks of napari come before those of others, and one of them draws the layer: without its units by
+        # then, these would be said to be inconsistent with those of the others. Between its first two it is early.
         first, second = inserted.callbacks[:2]
         inserted.connect(self.on_arrival, after=first, before=second)
         inserted.connect(self.on_inserted)

@@ -80,7 +80,7 @@ def test_masks_that_come_while_a_panel_is_open_are_told_where_labels_are_missing
 @pytest.mark.parametrize("is_open", [True, False])
 def test_panels_of_labels_say_it_of_what_was_opened_as_an_image(viewer, open_panel, pair, name, is_open):
     movie = {"axis_labels": ("t", "y", "x")} if name == "Track" else {}
-    pixels, masks = ([np.stack([one] * 3) for one in pair] if name == "Track" else pair)
+    pixels, masks = [np.stack([one] * 3) for one in pair] if name == "Track" else pair
     panel = open_panel(f"EmbedSeg: {name}") if is_open else None
     image = viewer.add_image(pixels, name="cells", **movie)
     viewer.add_image(masks.astype(np.float32), name="masks", **movie)
