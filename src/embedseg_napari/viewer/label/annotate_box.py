@@ -222,8 +222,8 @@ class AnnotationBox(QWidget):
         if not cut:
             return ""
         return (
-            f"Object {cut} is in pieces now, for this stroke goes across it; it counts as one object. Masks with a plane "
-            "for each object keep crossing ones whole: EmbedSeg: Train learns from them."
+            f"Object {cut} is in pieces now, for this stroke goes across it; it counts as one object. Masks with a "
+            "plane for each object keep crossing ones whole: EmbedSeg: Train learns from them."
         )
 
     def _advice(self) -> str:
