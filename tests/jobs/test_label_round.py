@@ -16,6 +16,7 @@ from embedseg_napari.core.events import (
     LabelsUpdated,
     Message,
     PreviewReady,
+    StepFinished,
     TrainingFinished,
     TrainingStarted,
 )
@@ -164,6 +165,18 @@ def test_stopped_before_the_first_step_there_is_no_model_and_no_round(blobs, tmp
     assert request.session.rounds == ()
     # What was painted is safe all the same.
     assert request.session.load_annotation("cells").labels.max() == BACKGROUND
+
+
+def test_a_round_that_is_stopped_says_what_its_list_says_of_held_out_objects(blobs, tmp_path):
+    image, labels = blobs(2)
+    request = request_for(painted(image, labels, 6), tmp_path, validation_objects=0.5)
+    save(request.session, painted(image[::-1], labels[::-1], 6, "others"))
+    seen = []
+    saved = drain(LabelTraining(request).run(lambda: any(isinstance(one, StepFinished) for one in seen)), seen.append)
+    (one,) = request.session.rounds
+    assert saved.stopped
+    assert one.comparison.held_out.n_objects
+    assert saved.held_out == one.comparison.held_out
 
 
 def test_a_comparison_that_is_stopped_leaves_the_round(blobs, tmp_path, monkeypatch):

@@ -122,6 +122,21 @@ def test_the_plane_stays_where_a_second_volume_is_opened(viewer, tmp_path):
     assert viewer.dims.current_step[0] == 25
 
 
+@pytest.mark.parametrize("with_size", [True, False])
+def test_napari_meets_no_layer_before_it_has_the_units_of_the_others(layer_viewer, tmp_path, with_size):
+    """It draws a new layer at once, and would say that units are inconsistent."""
+    watch_layers(layer_viewer)
+    write_image(tmp_path / "movie.tif", np.ones((3, 40, 50), np.uint8), "TYX", (0.5, 0.5), "um")
+    write_labels(tmp_path / "mask.tif", np.ones((3, 40, 50), np.uint16), "TYX", (0.5, 0.5) if with_size else None, "um")
+    seen = []
+    layer_viewer.dims.events.range.connect(lambda: seen.append(layer_viewer.layers.extent.units))
+    layer_viewer.open(str(tmp_path / "movie.tif"), plugin="napari")
+    layer_viewer.open(str(tmp_path / "mask.tif"), plugin="napari", layer_type="labels")
+    assert layer_viewer.layers["mask"].units == layer_viewer.layers["movie"].units
+    assert seen
+    assert all(units is not None and str(units[-1]) == "micrometer" for units in seen)
+
+
 @pytest.mark.parametrize("panel", ["EmbedSeg: Segment", "EmbedSeg: Train", "EmbedSeg: Evaluate"])
 def test_every_viewer_with_a_panel_is_watched(make_napari_viewer_proxy, tmp_path, panel):
     path = tmp_path / "image.tif"

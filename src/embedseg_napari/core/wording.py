@@ -80,9 +80,20 @@ def score_words(score: float, n_held_out_objects: int = 0, few: int = 0) -> str:
     return f"It finds {100 * score:.0f} % of the {held_out}, averaged over IoU 0.5 to 0.9{little}."
 
 
-def no_score_words(steps: int) -> str:
-    """Write that a training was stopped and its model has no score, the same in the panels and on the command line."""
-    return f"It was stopped after {count(steps, 'step')} and has no score: look well at what it finds."
+def no_score_words(steps: int, n_found: int = 0, n_held_out_objects: int = 0) -> str:
+    """Write that a training was stopped and its model has no score, the same in the panels and on the command line.
+
+    Parameters
+    ----------
+    steps : int
+        That it made.
+    n_found, n_held_out_objects : int
+        Held-out objects that its model finds, where that is known all the same, and how many there are.
+    """
+    known = "has no score"
+    if n_held_out_objects:
+        known = f"finds {n_found} of {count(n_held_out_objects, 'held-out object')}"
+    return f"It was stopped after {count(steps, 'step')} and {known}: look well at what it finds."
 
 
 def shape_words(shape: Sequence[int]) -> str:

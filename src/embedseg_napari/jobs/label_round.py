@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -154,6 +154,7 @@ class LabelTraining:
                 learned = [(self._example(image), image.annotation) for image in [*self._learned.values()]]
                 comparison = compare_with_start(start, result.model, learned, request.config, soon_after(should_stop))
                 request.session.compare_round(row.number, comparison)
+                saved = replace(saved, held_out=comparison.held_out)
             except Stopped:
                 yield Message("The round was stopped before it was compared with where it started.")
             except EmbedSegError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from embedseg_napari.core.errors import SettingsError
 from embedseg_napari.core.model.keep import keep_model
+from embedseg_napari.core.session.state import FoundObjects
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,8 @@ class SavedTraining:
     steps: int
     warning: str = ""
     """What the user must know about where the model is."""
+    held_out: FoundObjects = field(default_factory=FoundObjects)
+    """What the model of a round finds of the objects that were held out."""
 
 
 def prepare_output(output: Path) -> None:

@@ -75,7 +75,7 @@ def track_files(job: TrackJob, should_stop: Callable[[], bool]) -> Generator[Any
     """
     require_track_format(job.format)
     require_new(job.output)
-    corrections = [] if job.corrections is None else _read_corrections(job.corrections)
+    corrections = [] if job.corrections is None else read_corrections(job.corrections)
     labels_folder = job.labels if _is_frames(job.labels) else None
     like = None if job.image is None else (yield from _read(job.image, None, None, labels_folder, is_labels=False))
     labels = yield from _read(job.labels, job.axes, like, is_labels=True)
@@ -140,7 +140,14 @@ def _read(
     return sized_like(Picture(array, f"T{own}", frames.spacing, frames.unit, path=path, axes_guessed=is_guessed), like)
 
 
-def _read_corrections(path: Path) -> list[Any]:
+def read_corrections(path: Path) -> list[Any]:
+    """Read what was corrected by hand before.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or is another one.
+    """
     try:
         found = parse_json(read_text(path)).get("corrections")
     except FileNotFoundError as error:

@@ -71,21 +71,37 @@ class _Watcher:
         self._viewer = weakref.ref(viewer)
         self._step: tuple[int, ...] = ()
         """Where the sliders stood before a layer came: it may move them before it has its size."""
+        self._arrived: dict[object, tuple[bool, bool]] = {}
+        """By the unique id of a layer that napari is just adding: whether it is new, and whether it got its size."""
         viewer.layers.events.inserting.connect(self.on_inserting)
-        viewer.layers.events.inserted.connect(self.on_inserted)
+        inserted = viewer.layers.events.inserted
+        # All callbacks of napari come before those of others, and one of them draws the layer: without its units by
+        # then, these would be said to be inconsistent with those of the others. Between its first two it is early.
+        first, second = inserted.callbacks[:2]
+        inserted.connect(self.on_arrival, after=first, before=second)
+        inserted.connect(self.on_inserted)
 
     def on_inserting(self, event: Any = None) -> None:
         """Remember where the sliders stand."""
         viewer = self._viewer()
         self._step = () if viewer is None else tuple(viewer.dims.current_step)
 
+    def on_arrival(self, event: Any) -> None:
+        """Complete a new layer before anything is done with it."""
+        viewer, layer = self._viewer(), event.value
+        is_new = layer.unique_id not in _completed
+        is_sized = complete(layer) or (viewer is not None and _take_size(layer, viewer.layers))
+        self._arrived[layer.unique_id] = is_new, is_sized
+
     def on_inserted(self, event: Any) -> None:
-        """Complete a new layer; the first one was fitted into the window before it had its size."""
+        """Go on with a new layer once all of napari knows it; the first one is fitted into the window."""
         viewer = self._viewer()
-        step = () if viewer is None else tuple(viewer.dims.current_step)
-        is_sized = complete(event.value) if viewer is None else _take(viewer, event.value)
+        is_new, is_sized = self._arrived.pop(event.value.unique_id, (False, False))
         if viewer is None:
             return
+        step = tuple(viewer.dims.current_step)
+        if is_new:
+            _turn_own_labels(viewer, event.value)
         if is_sized and len(viewer.layers) == 1:
             _fit(viewer, step)
         # Files come in any order: of an image that has its size now, labels may be there.
@@ -125,11 +141,17 @@ def _take(viewer: Viewer, layer: Layer) -> bool:
     """Complete a layer; if it is new and its file says that it holds labels written here, it becomes a Labels layer."""
     is_new = layer.unique_id not in _completed
     is_sized = complete(layer)
-    if is_new and _holds_own_labels(layer):
+    if is_new:
+        _turn_own_labels(viewer, layer)
+    return is_sized
+
+
+def _turn_own_labels(viewer: Viewer, layer: Layer) -> None:
+    """Let a new layer become a Labels layer if its file says that it holds labels written here."""
+    if _holds_own_labels(layer):
         known = weakref.ref(viewer)
         # Others hear of the layer only now, and must not find that it is gone.
         QTimer.singleShot(0, lambda: _turn(known(), layer))
-    return is_sized
 
 
 def _holds_own_labels(layer: Layer) -> bool:

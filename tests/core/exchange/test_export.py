@@ -138,6 +138,15 @@ def test_the_layout_of_the_cell_tracking_challenge(tmp_path) -> None:
     assert np.unique(frame).tolist() == [0, 3]
 
 
+def test_objects_keep_their_numbers_in_the_layout_of_the_cell_tracking_challenge(tmp_path) -> None:
+    film = np.zeros((3, 6, 7), np.int32)
+    film[:2, 0, 0:3] = film[1:, 2, 0:3] = 30
+    film[(0, 2), 4:, 4:] = 12
+    es.export_labels(film, tmp_path / "01_RES", "ctc", "TYX")
+    assert (tmp_path / "01_RES" / "res_track.txt").read_text() == "12 0 0 0\n30 0 2 0\n31 2 2 12\n"
+    assert np.unique(tifffile.imread(tmp_path / "01_RES" / "mask002.tif")).tolist() == [0, 30, 31]
+
+
 def test_ids_that_a_store_cannot_hold_are_refused_by_its_own_name(tmp_path) -> None:
     place = tmp_path / "a.ome.zarr"
     with pytest.raises(DataError, match=r"ids up to 4294967296 cannot be stored") as raised:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import embedseg_napari as es
 from embedseg_napari.core.errors import AlreadyExists, DataError, Stopped
 from embedseg_napari.core.exchange import ome_zarr
 from embedseg_napari.core.files.tiff import read_image
+from embedseg_napari.core.tracking.corrections import CorrectedTracks
 from embedseg_napari.core.tracking.tracks import TrackedLabels
 
 
@@ -38,6 +40,35 @@ def test_the_layout_of_the_challenge(movie, tmp_path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["parent"] for row in rows[4:7]] == ["1", "1", "0"]
     assert not (tmp_path / "out/corrections.json").exists()
+
+
+def test_table_and_layout_of_the_challenge_have_the_numbers_of_the_tracks(movie, tmp_path) -> None:
+    """Also where links were corrected, which leaves numbers out, and where a track has a gap, which is two there."""
+    movie[3, 25:35, 40:50] = 0
+    corrected = CorrectedTracks(es.track(movie))
+    corrected.link(corrected.tracks.row_of(1, 2), corrected.tracks.row_of(2, 1))
+    tracks = corrected.tracks
+    es.write_tracks(tracks, movie, tmp_path / "out")
+    rows = [line.split() for line in (tmp_path / "out/res_track.txt").read_text().splitlines()]
+    seen = {row.id for row in tracks.rows()}
+    assert seen == {1, 2, 4}
+    after_gap = {row[0] for row in rows} - {str(number) for number in seen}
+    assert [(row[1], row[2], row[3]) for row in rows if row[0] in after_gap] == [("4", "5", "2")]
+    with (tmp_path / "out/tracks.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    parents = {row[0]: row[3] for row in rows}
+    for row in table:
+        frame = tifffile.imread(tmp_path / f"out/mask{int(row['frame']):03}.tif")
+        assert np.unique(frame[movie[int(row["frame"])] == int(row["label"])]).tolist() == [int(row["track"])]
+        assert parents[row["track"]] == row["parent"]
+
+
+def test_numbers_too_large_for_the_challenge_begin_at_1_in_the_table_too(movie, tmp_path) -> None:
+    tracks = es.track(movie)
+    es.write_tracks(replace(tracks, track=tracks.track + 70_000), movie, tmp_path / "out")
+    assert (tmp_path / "out/res_track.txt").read_text() == "1 0 1 0\n2 0 5 0\n3 2 5 1\n4 2 5 1\n"
+    with (tmp_path / "out/tracks.csv").open(newline="") as file:
+        assert {row["track"] for row in csv.DictReader(file)} == {"1", "2", "3", "4"}
 
 
 def test_a_graph_and_its_labels(movie, tmp_path) -> None:

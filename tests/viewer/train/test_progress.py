@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("pyqtgraph")
 
 from embedseg_napari.core.events import StepFinished
+from embedseg_napari.core.session.state import FoundObjects
 from embedseg_napari.jobs.saved_training import SavedTraining
 
 pytestmark = pytest.mark.usefixtures("own_data")
@@ -21,6 +22,9 @@ def test_a_training_without_a_step_says_why_there_is_no_model(panel, was_stopped
 def test_a_model_that_was_stopped_before_it_was_scored_says_so(panel, tmp_path):
     panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", None, True, 63))
     assert "stopped after 63 steps and has no score" in panel.progress.outcome.text()
+    found = FoundObjects(n_objects=4, now=3)
+    panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", None, True, 63, held_out=found))
+    assert "stopped after 63 steps and finds 3 of 4 held-out objects: look" in panel.progress.outcome.text()
     panel.progress.show_end(SavedTraining(tmp_path / "cells.embedseg", 0.5, True, 63))
     assert panel.progress.outcome.text().endswith("Mean AP on the held-out images, over IoU 0.5 to 0.9: 0.500.")
 

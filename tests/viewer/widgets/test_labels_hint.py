@@ -76,6 +76,37 @@ def test_masks_that_come_while_a_panel_is_open_are_told_where_labels_are_missing
     assert row.hint.layer is None
 
 
+@pytest.mark.parametrize("name", ["Measure", "Track", "Estimate"])
+@pytest.mark.parametrize("is_open", [True, False])
+def test_panels_of_labels_say_it_of_what_was_opened_as_an_image(viewer, open_panel, pair, name, is_open):
+    movie = {"axis_labels": ("t", "y", "x")} if name == "Track" else {}
+    pixels, masks = [np.stack([one] * 3) for one in pair] if name == "Track" else pair
+    panel = open_panel(f"EmbedSeg: {name}") if is_open else None
+    image = viewer.add_image(pixels, name="cells", **movie)
+    viewer.add_image(masks.astype(np.float32), name="masks", **movie)
+    panel = panel or open_panel(f"EmbedSeg: {name}")
+    assert "masks looks like labels" in panel.hint.sentence.text()
+    assert panel.hint.isVisibleTo(panel)
+    panel.hint.button.click()
+    assert panel.labels.layer() == viewer.layers["masks"]
+    assert panel.image.layer() == image
+    assert not panel.hint.isVisibleTo(panel)
+    assert panel.controls.run_button.isEnabled()
+    # Whoever has labels is not asked about another mask.
+    viewer.add_image(masks, name="more masks", **movie)
+    assert not panel.hint.isVisibleTo(panel)
+
+
+def test_labels_that_come_end_the_offer_and_those_of_another_kind_do_not(viewer, open_panel, pair):
+    panel = open_panel("EmbedSeg: Track")
+    viewer.add_labels(pair[1], name="plane")
+    viewer.add_image(np.stack([pair[1]] * 3), name="masks", axis_labels=("t", "y", "x"))
+    assert panel.hint.isVisibleTo(panel)
+    viewer.add_labels(np.stack([pair[1]] * 3), name="movie", axis_labels=("t", "y", "x"))
+    assert panel.labels.layer() == viewer.layers["movie"]
+    assert not panel.hint.isVisibleTo(panel)
+
+
 def test_a_mask_takes_the_place_of_annotations_as_the_truth(viewer, open_panel, pair):
     annotated = viewer.add_labels(pair[1] * 0 + 1, name="annotation", metadata={ANNOTATION: "cells"})
     found = viewer.add_labels(pair[1], name="found", metadata={RESULT: FOUND})

@@ -37,7 +37,8 @@ def write_ctc(
     """Write ``mask000.tif``, ``mask001.tif`` ... and ``res_track.txt``.
 
     An object of one number in frames that follow each other is a track; after a gap it begins another one, whose parent
-    is the first, as the challenge wants it. Tracks are numbered from 1.
+    is the first, as the challenge wants it. Tracks keep the numbers of their objects, and those after a gap get numbers
+    above; where 16 bits do not hold these, all are numbered from 1.
 
     Parameters
     ----------
@@ -65,32 +66,47 @@ def write_ctc(
     # Frame by frame, twice: numbers of tracks depend on all of them.
     present = [ids_of(read_ids(labels, axes, place)) for place in places]
     tracks: list[list[int]] = []
-    """Begin, end and parent of each."""
+    """Begin, end and parent of each; a parent by its place in this list, from 1."""
     last: dict[int, int] = {}
     """Track that an object had in the frame in which it was seen last."""
-    numbers: list[NDArray[np.int64]] = []
+    own: list[int] = [0]
+    """Number of the object that each track, from 1, is the first of; 0 after a gap."""
+    found: list[list[int]] = []
+    """Place of the track of each object of each frame, from 1."""
     for t, ids in enumerate(present, first_frame):
         for number in ids.tolist():
             before = last.get(number)
             if before is not None and tracks[before][1] == t - 1:
                 tracks[before][1] = t
                 continue
+            own.append(number if before is None else 0)
             if before is None:
                 before = last.get((mothers or {}).get(number, 0))
             last[number] = len(tracks)
             tracks.append([t, t, 0 if before is None else before + 1])
-        numbers.append(np.array([last[number] + 1 for number in ids.tolist()], np.int64))
+        found.append([last[number] + 1 for number in ids.tolist()])
     if len(tracks) > MOST_TRACKS:
         raise DataError(
             f"The layout of the cell tracking challenge numbers {MOST_TRACKS:,} tracks at most, and these are "
             f"{count(len(tracks), 'track')}; link the objects of the frames first, or export a part."
         )
+    numbers = _numbers(np.array(own, np.int64))
     space, digits = ordered(axes).replace("T", ""), max(3, len(str(first_frame + len(places) - 1)))
-    for t, (place, ids, tracked) in enumerate(zip(places, present, numbers, strict=True), first_frame):
+    for t, (place, ids, tracked) in enumerate(zip(places, present, found, strict=True), first_frame):
         frame = read_ids(labels, axes, place)
         renumbered = np.zeros(frame.shape, np.uint16)
         inside = frame > 0
-        renumbered[inside] = tracked[np.searchsorted(ids, frame[inside].astype(np.int64))]
+        renumbered[inside] = numbers[tracked][np.searchsorted(ids, frame[inside].astype(np.int64))]
         write_labels(folder / f"mask{t:0{digits}}.tif", renumbered, space, spacing, unit)
-    rows = [f"{number} {begin} {end} {parent}\n" for number, (begin, end, parent) in enumerate(tracks, 1)]
-    (folder / TRACKS).write_text("".join(rows), encoding="ascii")
+    rows = sorted(
+        (int(numbers[k]), first, end, int(numbers[parent])) for k, (first, end, parent) in enumerate(tracks, 1)
+    )
+    (folder / TRACKS).write_text("".join("{} {} {} {}\n".format(*row) for row in rows), encoding="ascii")
+
+
+def _numbers(own: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers of tracks by their place from 1: those of their objects, the others above, or all from 1 if too large."""
+    numbers = own.copy()
+    others = np.flatnonzero(own[1:] == 0) + 1
+    numbers[others] = own.max() + 1 + np.arange(len(others))
+    return numbers if numbers.max() <= MOST_TRACKS else np.arange(len(own))

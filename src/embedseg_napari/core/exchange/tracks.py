@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedseg_napari.core.errors import AlreadyExists, DataError
-from embedseg_napari.core.exchange.ctc import write_ctc
+from embedseg_napari.core.exchange.ctc import MOST_TRACKS, write_ctc
 from embedseg_napari.core.exchange.folders import write_folder
 from embedseg_napari.core.exchange.geff import write_geff
 from embedseg_napari.core.exchange.ome_zarr import write_ome_zarr
@@ -66,8 +66,8 @@ def write_tracks(
 
     ``"ctc"`` is the layout of the cell tracking challenge (``mask000.tif`` ..., ``res_track.txt``; its tracks have no
     gaps, so that a track with one is several there), ``"geff"`` a graph (``tracks.geff``) with its labels
-    (``labels.ome.zarr``). Both have a table of all objects, ``tracks.csv``, and what was corrected by hand,
-    ``corrections.json``.
+    (``labels.ome.zarr``). Both have a table of all objects, ``tracks.csv``, with the same numbers of tracks, and what
+    was corrected by hand, ``corrections.json``.
 
     Parameters
     ----------
@@ -101,6 +101,9 @@ def write_tracks(
             f"The labels have the shape {shape_words(labels.shape)}, but {shape_words(tracks.shape)} were linked; give "
             "those that were linked."
         )
+    if format == "ctc":
+        # Here, so that its table, too, has the numbers that are in its label images.
+        tracks = tracks.without_gaps(MOST_TRACKS)
     tracked = TrackedLabels(labels, tracks, should_stop)
 
     def fill(draft: Path) -> None:

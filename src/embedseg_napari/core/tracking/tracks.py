@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,6 +84,19 @@ class Tracks:
     def graph(self) -> dict[int, list[int]]:
         """The mother of each track that came from a division, as a Tracks layer of napari takes it."""
         return {row.id: [row.parent] for row in self.rows() if row.parent}
+
+    def without_gaps(self, most: int) -> Tracks:
+        """The same with another track after each gap, a child of the one before it; the others keep their numbers.
+
+        Parameters
+        ----------
+        most : int
+            Largest number that can be kept; where one is larger, tracks are numbered from 1.
+        """
+        track = numbered(self.parents, self.track, self.frame)
+        if track.max(initial=0) > most:
+            track = np.unique(track, return_inverse=True)[1] + 1
+        return replace(self, track=track)
 
     def divisions(self) -> int:
         """Number of objects with two daughters."""
@@ -244,7 +257,9 @@ def children_of(parents: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.bincount(parents[parents >= 0], minlength=len(parents))
 
 
-def numbered(parents: NDArray[np.int64], before: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+def numbered(
+    parents: NDArray[np.int64], before: NDArray[np.int64] | None = None, frame: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Number tracks in the order in which they begin.
 
     Parameters
@@ -253,8 +268,12 @@ def numbered(parents: NDArray[np.int64], before: NDArray[np.int64] | None = None
         As in `Tracks`.
     before : ndarray of int, optional
         Numbers that tracks had: each keeps that of its first object, unless another one that begins earlier has it.
+    frame : ndarray of int, optional
+        As in `Tracks`: a track then ends where it has a gap, and another one begins.
     """
     begins = (parents < 0) | (children_of(parents)[parents] > 1)
+    if frame is not None:
+        begins |= frame - frame[parents] > 1
     first = np.where(begins, np.arange(len(parents)), parents)
     # From each object to the one before it, then to that four frames before, and so on: few rounds for long tracks.
     while not np.array_equal(first[first], first):

@@ -106,7 +106,7 @@ class AnnotationBox(QWidget):
             "Paint an object on a few planes; the planes in between are filled in by interpolation.",
             self._fill_between,
         )
-        self.line, self.advice = Sentence(), Sentence()
+        self.line, self.note, self.advice = Sentence(), Sentence(), Sentence()
         row = QHBoxLayout()
         row.addWidget(self.image.native, 1)
         row.addWidget(self.annotate)
@@ -119,7 +119,7 @@ class AnnotationBox(QWidget):
         layout.addWidget(self.question)
         layout.addWidget(self.joining)
         layout.addLayout(grid)
-        for label in (self.line, self.advice):
+        for label in (self.line, self.note, self.advice):
             layout.addWidget(label)
         self.count_soon = qdebounced(self.count, timeout=COUNT_MILLISECONDS, parent=self)
         self.image.changed.connect(self._watch)
@@ -197,7 +197,8 @@ class AnnotationBox(QWidget):
             one.setEnabled(is_begun)
         self.whole.setText(PARTS if self.layers.is_whole else WHOLE)
         self.fill.setVisible(self.layers.ndim == 3)
-        for label, text in ((self.line, self._sentence()), (self.advice, self._advice())):
+        sentences = (self.line, self._sentence()), (self.note, self._note()), (self.advice, self._advice())
+        for label, text in sentences:
             label.setText(text)
             label.setVisible(bool(text))
         self.changed.emit()
@@ -214,6 +215,16 @@ class AnnotationBox(QWidget):
             "the whole image" if self.layers.is_whole else count(self.layers.regions.count(), "region"),
         ]
         return " · ".join([*parts, others] if others else parts)
+
+    def _note(self) -> str:
+        """What the last stroke has done that may not be meant."""
+        cut = 0 if self.layers.brush is None else self.layers.brush.cut
+        if not cut:
+            return ""
+        return (
+            f"Object {cut} is in pieces now, for this stroke goes across it; it counts as one object. Masks with a "
+            "plane for each object keep crossing ones whole: EmbedSeg: Train learns from them."
+        )
 
     def _advice(self) -> str:
         """What to do next; what is painted this way teaches most."""

@@ -251,11 +251,10 @@ class Autosave(QObject):
                 self.save_soon()
                 continue
             self.unsaved.pop(name, None)
-            if self._told:
-                self._told = ""
-                self.saved.emit(image.annotation)
+            self._told = ""
             if is_newest and image.annotation is self.layers.annotation():
                 self.saved_revision = image.annotation.revision
+            self.saved.emit(image.annotation)
         return is_saved
 
     def close(self) -> bool:

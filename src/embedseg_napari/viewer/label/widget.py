@@ -69,6 +69,8 @@ class LabelWidget(TrainingPanel):
         self.job: LabelTraining | None = None
         self.unsure: Path | None = None
         """A model that does not know the objects that are to be labelled."""
+        self.ended_in: object = None
+        """The session that was open when the last round ended, as long as that is told of."""
         self.annotation = AnnotationBox(napari_viewer)
         layers = self.annotation.layers
         self.autosave = Autosave(self.annotation.layers)
@@ -251,6 +253,10 @@ class LabelWidget(TrainingPanel):
     def update_buttons(self) -> None:
         """Enable what can be used now."""
         is_active = self.is_training
+        if not is_active and self.ended_in not in (None, self.autosave.session):
+            # What is said, and its button, would be taken for the model and the image of this session.
+            self.ended_in = None
+            self.forget_outcome("No round since the session was changed.")
         for widget in (self.settings, self.output):
             widget.setEnabled(not is_active)
         self.show_reason(
@@ -361,7 +367,7 @@ class LabelWidget(TrainingPanel):
         """Get ready for the next round."""
         self.follow.stop()
         self.preview.gradually.finish()
-        self.job = None
+        self.job, self.ended_in = None, self.autosave.session
         self.output.suggest(self.output.name.text(), anew=True)
         self.update_buttons()
         model, layers = None if self.saved is None else self.saved.path, self.annotation.layers

@@ -17,6 +17,7 @@ from embedseg_napari.viewer.labelled_images import found_within, labelled_part, 
 from embedseg_napari.viewer.layers import FOUND, LINES, RESULT, TRACKED, named_axes, object_axis, of_image
 from embedseg_napari.viewer.result_layers import THROUGH, add_beside, is_shown, layer_frame
 from embedseg_napari.viewer.stage import stage_of
+from embedseg_napari.viewer.track.kept_links import kept_links
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -118,6 +119,10 @@ class TrackLayers:
     def show(self, source: Labels, tracks: Tracks, tracked: Any) -> None:
         """Show new tracks of a layer instead of it."""
         self.remove()
+        # Those that a closed panel has left, too.
+        for layer in kept_links(source).take_shown():
+            if is_shown(self.viewer, layer):
+                self.viewer.layers.remove(layer)
         self.source, self.tracks, self._tracked = source, tracks, tracked
         # What was linked has frames, which the layer may not have said.
         self._frame = layer_frame(source, named_axes(source.axis_labels, source.ndim) or tracks.axes).named()
@@ -141,6 +146,7 @@ class TrackLayers:
                 f"{source.name} tracks",
                 {**options, "metadata": {RESULT: LINES, **image}, "graph": tracks.graph(), "tail_length": 10},
             )
+        kept_links(source).take_shown((self.labels, self.lines))
         self.marks = add_beside(
             self.viewer,
             self.viewer.add_points,

@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QMessageBox
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QMessageBox
 
 from embedseg_napari.core.axes import spatial_axes
 from embedseg_napari.core.errors import DataError, EmbedSegError
-from embedseg_napari.core.exchange.tracks import write_tracks
+from embedseg_napari.core.exchange.tracks import CORRECTIONS, write_tracks
 from embedseg_napari.core.files.names import portable_name
 from embedseg_napari.core.files.units import MICROMETRE, in_micrometres
 from embedseg_napari.core.tracking.run import MAX_GAP
 from embedseg_napari.core.wording import count
 from embedseg_napari.jobs.recipe import of_words
-from embedseg_napari.jobs.track import TrackJob, words_of
+from embedseg_napari.jobs.track import TrackJob, read_corrections, words_of
 from embedseg_napari.viewer.labelled_images import file_beside, found_within, without_channel
 from embedseg_napari.viewer.layers import TRACKED, axes_of_file, unchanged_file
 from embedseg_napari.viewer.track.correct_box import CorrectBox
+from embedseg_napari.viewer.track.kept_links import kept_links
 from embedseg_napari.viewer.track.track_layers import TrackLayers, link_layer, movie_of
 from embedseg_napari.viewer.widgets.boxes import FloatBox, WholeNumberBox, add_row, button
 from embedseg_napari.viewer.widgets.labels_panel import LabelsPanel
@@ -60,11 +61,10 @@ class TrackWidget(LabelsPanel):
         self.layers = TrackLayers(viewer)
         self._is_stale = False
         """Whether other objects were found in the labels since they were linked."""
-        self._exported: tuple[dict[str, Any], ...] = ()
-        """Corrections that are in a file."""
         self._build()
         self._listen()
         self.correct.changed.connect(self._take_correction)
+        self._say_whose()
         self._show_state()
 
     def _build(self) -> None:
@@ -89,10 +89,18 @@ class TrackWidget(LabelsPanel):
         self.export = button(
             "Export…", "Save tracks, labels with their numbers and a table to a new folder.", self._ask
         )
+        self.open = button(
+            "Open corrections…",
+            f"Track these labels and make the corrections of an export again, its {CORRECTIONS}.",
+            self._ask_corrections,
+        )
         self.recipe = RecipeButtons(self._recipe)
         for box in (self.labels, self.image):
             box.changed.connect(self.recipe.forget)
-        layout = self._lay_out(self.export)
+        row = QHBoxLayout()
+        row.addWidget(self.export)
+        row.addWidget(self.open)
+        layout = self._lay_out(row)
         layout.addWidget(self.recipe)
         layout.addWidget(self.correct)
         layout.addStretch(1)
@@ -141,16 +149,16 @@ class TrackWidget(LabelsPanel):
             "Linking",
         )
 
-    def _keeps_corrections(self, layer: Labels) -> bool:
-        """Whether what was corrected by hand holds for a layer: its objects have the numbers that they had."""
-        return layer == self.layers.source and not self._is_stale
-
     def _may_replace(self, layer: Labels) -> bool:
-        """Whether the links of this layer may take the place of those that were corrected; asks where these go."""
-        tracks = None if self.correct.corrected is None else self.correct.corrected.tracks
-        if tracks is None or tracks.corrections in ((), self._exported) or self._keeps_corrections(layer):
+        """Whether a layer may be linked anew: corrections hold as long as its objects have the numbers they had."""
+        return not kept_links(layer).is_stale or self._may_discard(layer)
+
+    def _may_discard(self, layer: Labels) -> bool:
+        """Whether corrections of the links of a layer may be given up; asks where they are in no file."""
+        kept = kept_links(layer)
+        if not kept.would_be_lost:
             return True
-        question = f"Discard {count(len(tracks.corrections), 'correction')} of links? Export… keeps them."
+        question = f"Discard {count(len(kept.corrections), 'correction')} of links? Export… keeps them."
         return bool(QMessageBox.question(self, "Track", question) == QMessageBox.StandardButton.Yes)
 
     def _settings(self) -> dict[str, Any]:
@@ -172,8 +180,7 @@ class TrackWidget(LabelsPanel):
         layer, image = self.labels.layer(), self.image.layer()
         if layer is None:
             raise DataError(self.no_labels)
-        corrected = self.correct.corrected
-        if layer == self.layers.source and corrected is not None and corrected.n_steps:
+        if kept_links(layer).corrections:
             raise DataError(
                 "Links were corrected by hand: press Export…, and give its corrections.json to embedseg track "
                 "--corrections."
@@ -201,8 +208,8 @@ class TrackWidget(LabelsPanel):
         )
 
     def _take_tracks(self, layer: Labels, tracks: Tracks, tracked: Any) -> None:
-        known, keeps = self.correct.corrected, self._keeps_corrections(layer)
-        corrections = () if known is None or not keeps else known.tracks.corrections
+        kept = kept_links(layer)
+        corrections = () if kept.is_stale else kept.corrections
         self.layers.show(layer, tracks, tracked)
         self._is_stale = False
         for shown in filter(None, (self.layers.labels, self.layers.lines)):
@@ -210,6 +217,7 @@ class TrackWidget(LabelsPanel):
         self.show_scene()
         n_lost = self.correct.take(tracks, corrections)
         assert self.correct.corrected is not None
+        kept.begin(self.correct.corrected.tracks.corrections)
         words = [_words(self.correct.corrected.tracks)]
         if self.layers.lines is None:
             words.append("Napari draws no lines over five axes; track labels of a single channel to see them.")
@@ -219,8 +227,11 @@ class TrackWidget(LabelsPanel):
         self._show_state()
 
     def _take_correction(self) -> None:
-        assert self.correct.corrected is not None
-        self.controls.say(_words(self.correct.corrected.tracks))
+        corrected, source = self.correct.corrected, self.layers.source
+        assert corrected is not None
+        assert source is not None
+        kept_links(source).corrections = corrected.tracks.corrections
+        self.controls.say(_words(corrected.tracks))
 
     # Saving
 
@@ -246,7 +257,7 @@ class TrackWidget(LabelsPanel):
             yield
 
         def saved(_: object) -> None:
-            self._exported = tracks.corrections
+            kept_links(source).in_file = tracks.corrections
             words = "" if within is None or not within.words else f" Its label images begin at {within.words}."
             self.controls.say(f"Saved {folder}.{words}")
 
@@ -254,7 +265,36 @@ class TrackWidget(LabelsPanel):
         self.controls.progress.setFormat("Saving")
         self.controls.say("Saving…")
 
+    def _ask_corrections(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open corrections", CORRECTIONS, "Corrections of links (*.json)")
+        if path:
+            self.open_corrections(Path(path))
+
+    def open_corrections(self, path: Path) -> None:
+        """Link the objects of the chosen layer, and make the corrections of an export again."""
+        layer = self.labels.layer()
+        if layer is None or self.controls.current is not None:
+            return
+        try:
+            corrections = tuple(read_corrections(path))
+        except DataError as error:
+            self.controls.fail(error)
+            return
+        if self._may_discard(layer):
+            kept = kept_links(layer)
+            kept.begin(corrections)
+            kept.in_file = corrections
+            self.start()
+
     # State
+
+    def _words_of_other(self, chosen: Labels) -> str:
+        """Say whose the tracks in sight are, and that corrections of the chosen labels are kept."""
+        kept = kept_links(chosen)
+        if kept.is_stale or not kept.corrections:
+            return super()._words_of_other(chosen)
+        done = count(len(kept.corrections), "correction")
+        return f"{done} of links of {chosen.name} kept; press {self.controls.run_button.text()} to see the tracks."
 
     def _take_change(self, event: Any = None) -> None:
         if event is not None and event.type == "data" and self.layers.tracks is not None:
@@ -268,12 +308,15 @@ class TrackWidget(LabelsPanel):
         self._show_state()
 
     def _take_removed(self, event: Any) -> None:
-        if event.value in (self.layers.labels, self.layers.source) and self.correct.corrected is not None:
+        source = self.layers.source
+        if event.value in (self.layers.labels, source) and self.correct.corrected is not None:
             self.correct.drop()
             self.layers.forget()
             self.show_scene()
             self._follow(None)
-            self.controls.say("What was tracked was removed, and its links with it.")
+            is_gone = source not in self.viewer.layers
+            self.controls.say("What was tracked was removed, and its links with it." if is_gone else "Tracks removed.")
+            self._say_whose()
             self._show_state()
 
     def _show_state(self, *_: object) -> None:
@@ -282,6 +325,7 @@ class TrackWidget(LabelsPanel):
         self.controls.run_button.setEnabled(not problem and not is_running)
         self.correct.setVisible(has_tracks)
         self.correct.setEnabled(not is_running and not self._is_old)
+        self.open.setEnabled(not problem and not is_running)
         self.export.setEnabled(has_tracks and not is_running and not self._is_old)
         self._say_problem("" if has_tracks else problem)
 
@@ -298,7 +342,7 @@ class TrackWidget(LabelsPanel):
         self.correct.take_front(is_front)
 
     def release(self) -> None:
-        """Follow the viewer no longer; labels and tracks stay."""
+        """Follow the viewer no longer; labels and tracks stay, and what was corrected is kept with the labels."""
         self.correct.drop()
         self.layers.forget()
         super().release()

@@ -169,6 +169,11 @@ class TrainingPanel(DockPanel):
         self.saved = result
         self.progress.show_end(result)
 
+    def forget_outcome(self, sentence: str) -> None:
+        """Tell of the last training no longer, nor offer its model; a sentence says why."""
+        self.saved = self.trained_on = None
+        self.progress.forget(sentence)
+
     def take_error(self, error: Exception) -> None:
         """Say why there is no model."""
         self.progress.show_failure(str(error))

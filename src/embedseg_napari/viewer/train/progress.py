@@ -85,11 +85,20 @@ class ProgressBox(QWidget):
 
     def begin(self, name: str) -> None:
         """Get ready for a training."""
+        self._clear()
+        self.bar.setRange(0, 0)
+        self.status.setText(f"Preparing {short(name)}: reading the images and loading PyTorch…")
+
+    def forget(self, sentence: str) -> None:
+        """Show no longer how a training went; a sentence says why."""
+        self._clear()
+        self.bar.hide()
+        self.status.setText(sentence)
+
+    def _clear(self) -> None:
         self.begin_clock()
         self.plot.clear()
-        self.bar.setRange(0, 0)
         self.bar.setFormat("")
-        self.status.setText(f"Preparing {short(name)}: reading the images and loading PyTorch…")
         self.numbers.clear()
         self.messages.clear()
         self.messages.hide()
@@ -182,7 +191,7 @@ class ProgressBox(QWidget):
         if result.best_score is not None:
             score = f" {score_words(result.best_score, self.n_held_out_objects, ENOUGH_OBJECTS)}"
         if result.stopped and result.best_score is None:
-            score = f" {no_score_words(result.steps)}"
+            score = f" {no_score_words(result.steps, result.held_out.now, result.held_out.n_objects)}"
         self.outcome.setText(f"Model <b>{short(result.path.stem)}</b> is saved and can be chosen in Segment.{score}")
         self.outcome.setToolTip(str(result.path))
         self._show_after(True)

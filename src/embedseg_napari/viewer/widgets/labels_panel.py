@@ -18,6 +18,7 @@ from embedseg_napari.viewer.stage import Scene
 from embedseg_napari.viewer.widgets.axis_question import AxisQuestion
 from embedseg_napari.viewer.widgets.boxes import Sentence, add_row
 from embedseg_napari.viewer.widgets.dock_panel import DockPanel
+from embedseg_napari.viewer.widgets.labels_hint import LabelsHint
 from embedseg_napari.viewer.widgets.layer_box import LayerBox
 from embedseg_napari.viewer.widgets.run_controls import RunControls
 from embedseg_napari.viewer.widgets.scroll import FittingScroll
@@ -61,7 +62,9 @@ class LabelsPanel(DockPanel):
         self.image = LayerBox(viewer, Image, image_tip, nothing="no image")
         self.form = QFormLayout()
         self.form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self.hint = LabelsHint(viewer)
         add_row(self.form, "Labels", self.labels.native)
+        self.form.addRow(self.hint)
         if image_tip:
             add_row(self.form, "Image", self.image.native)
         self.question = AxisQuestion()
@@ -113,6 +116,9 @@ class LabelsPanel(DockPanel):
         for box in (self.labels, self.image):
             box.changed.connect(lambda _: self.show_scene())
         self.viewer.layers.events.removed.connect(self._take_removed)
+        self.hint.watch(self._lacks_labels)
+        self.hint.converted.connect(self.labels.choose)
+        self.labels.changed.connect(self._drop_hint)
         self._ask_planes()
 
     # What each panel does its own way
@@ -161,6 +167,15 @@ class LabelsPanel(DockPanel):
             # What is there now may be what cannot be looked at.
             self._show_state()
 
+    def _lacks_labels(self) -> bool:
+        """Whether there are no labels yet that can be looked at; they may have been opened as an image."""
+        layer = self.labels.layer()
+        return layer is None or bool(self.problem_of(layer))
+
+    def _drop_hint(self, *_: object) -> None:
+        if self.hint.layer is not None and not self._lacks_labels():
+            self.hint.look_at(None)
+
     def _propose_image(self, *_: object) -> None:
         """Choose the image that the labels lie on; without one, brightness would be left out unasked."""
         self.image.choose_under(self.labels.layer())
@@ -186,12 +201,17 @@ class LabelsPanel(DockPanel):
 
     def _say_whose(self, *_: object) -> None:
         """Say whose result it is that is still there after other labels were chosen."""
-        subject, chosen = self.subject, self.labels.layer()
-        words = ""
-        if subject is not None and chosen is not None and subject in self.viewer.layers and chosen != subject:
-            words = f"This is of {subject.name}; for {chosen.name}, press {self.controls.run_button.text()}."
+        chosen = self.labels.layer()
+        words = "" if chosen is None or chosen == self.subject else self._words_of_other(chosen)
         self.whose.say(words)
         self.whose.setVisible(bool(words))
+
+    def _words_of_other(self, chosen: Labels) -> str:
+        """What is said while there is no result of the labels that are chosen."""
+        subject = self.subject
+        if subject is None or subject not in self.viewer.layers:
+            return ""
+        return f"This is of {subject.name}; for {chosen.name}, press {self.controls.run_button.text()}."
 
     def _say_problem(self, problem: str) -> None:
         """Say why nothing can be done, until it can."""
@@ -294,5 +314,6 @@ class LabelsPanel(DockPanel):
     def release(self) -> None:
         """Follow the viewer no longer."""
         self.controls.close_down()
+        self.hint.close_down()
         self._follow(None)
         self.viewer.layers.events.removed.disconnect(self._take_removed)

@@ -157,3 +157,42 @@ def test_by_mouse_and_key(viewer, open_panel, drag):
     assert not layers.array()[:6].any()
     press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert not layers.array().any()
+
+
+def test_a_stroke_that_cuts_an_object_is_told(viewer, open_panel):
+    viewer.add_image(np.zeros((48, 48), np.float32), name="worms")
+    panel = open_panel(PANEL)
+    panel.annotation.annotate.click()
+    layers, note = panel.annotation.layers, panel.annotation.note
+    layers.labels.brush_size = 3
+    stroke(layers, [(10, 5), (10, 40)])
+    layers.new_object()
+    stroke(layers, [(11, 5), (11, 40)])
+    panel.annotation.count()
+    assert not note.isVisibleTo(panel), "beside it, and over its edge"
+    layers.new_object()
+    stroke(layers, [(2, 20), (30, 20)])
+    panel.annotation.count()
+    assert note.isVisibleTo(panel)
+    assert note.text().startswith("Object 1 is in pieces now")
+    layers.new_object()
+    stroke(layers, [(40, 5), (40, 40)])
+    panel.annotation.count()
+    assert not note.isVisibleTo(panel)
+
+
+def test_an_accepted_object_that_is_given_back_is_in_no_pieces(layers):
+    where = np.nonzero(np.arange(48)[:, None] + np.zeros((4, 48, 48)[-layers.ndim :]) == 10)
+    layers.apply(Edit(where, 1), [1])
+    layers.new_object()
+    stroke(layers, [(2, 20), (30, 20)])
+    assert (layers.array()[where] == 1).all()
+    assert layers.brush.cut == 0
+
+
+def test_planes_between_those_that_are_painted_cut_nothing(layers):
+    if layers.ndim == 3:
+        layers.labels.data_setitem(np.nonzero(np.ones((4, 48, 48)) * np.array([1, 0, 1, 0])[:, None, None]), 1)
+    layers.labels.selected_label = 2
+    stroke(layers, [(2, 20), (30, 20)])
+    assert layers.brush.cut == 0

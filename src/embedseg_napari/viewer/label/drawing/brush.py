@@ -9,7 +9,8 @@ import numpy as np
 from embedseg_napari.core.annotation.edits import stroke_pixels
 from embedseg_napari.core.annotation.outlines import enclosed_pixels
 from embedseg_napari.core.annotation.states import BACKGROUND
-from embedseg_napari.viewer.label.drawing.protected_objects import changed_pixels
+from embedseg_napari.core.data.mask_kinds import count_pieces
+from embedseg_napari.viewer.label.drawing.protected_objects import changed_pixels, values_before
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -37,6 +38,8 @@ class Brush:
         self.layer = layer
         self._set_size = float(layer.brush_size)
         self._extents: dict[int, float] = {}
+        self.cut = 0
+        """Number of an object that the last stroke went across, and that is in pieces on this plane; 0 for none."""
         layer.events.paint.connect(self._on_paint)
 
     def disconnect(self) -> None:
@@ -70,6 +73,7 @@ class Brush:
     def _on_paint(self, event: Any) -> None:
         """Fill what a stroke encloses, as part of the same step of undo."""
         layer, step = self.layer, event.value
+        self.cut = 0
         label, data = int(layer.selected_label), np.asarray(layer.data)
         if layer.mode != "paint" or len(step) < 2 or label in (0, BACKGROUND):
             return
@@ -81,6 +85,9 @@ class Brush:
             return
         at = tuple(slice(None) if axis in seen else int(pixels[0, axis]) for axis in range(data.ndim))
         plane = data[at]
+        before = np.unique(values_before(step, data.shape)[1]).tolist()
+        over = (one for one in before if one not in (0, BACKGROUND, label))
+        self.cut = next((one for one in over if _is_in_pieces(plane == one)), 0)
         stroke = np.zeros(plane.shape, bool)
         stroke[tuple(pixels[:, seen].T)] = True
         stroke &= plane == label
@@ -100,3 +107,8 @@ class Brush:
             step.append((indices, data[indices], np.full(len(indices[0]), label, data.dtype)))
             layer.data[indices] = label
             layer.refresh()
+
+
+def _is_in_pieces(mask: NDArray[np.bool_]) -> bool:
+    """Whether an object has several pieces, crumbs left out."""
+    return bool(mask.any()) and count_pieces(mask.astype(np.uint8), "").n_large > 1

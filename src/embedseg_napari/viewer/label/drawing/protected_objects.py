@@ -104,7 +104,7 @@ class ProtectedObjects:
 
     def _give_back(self, step: list[Any]) -> None:
         layer, data = self.layer, self._data()
-        flat, before = _values_before(step, data.shape)
+        flat, before = values_before(step, data.shape)
         is_accepted = np.isin(before, list(self._ids))
         if not is_accepted.any():
             return
@@ -130,7 +130,7 @@ def changed_pixels(change: Any) -> tuple[NDArray[np.int64], ...]:
     return change[0] if len(change) == 3 else _masked(change)[0]
 
 
-def _values_before(step: list[Any], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[Any]]:
+def values_before(step: list[Any], shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[Any]]:
     """Pixels of the changes in a step of undo, as flat indices, and their values before each."""
     flat, before = [], []
     for change in step:
