@@ -69,8 +69,8 @@ class LabelWidget(TrainingPanel):
         self.job: LabelTraining | None = None
         self.unsure: Path | None = None
         """A model that does not know the objects that are to be labelled."""
-        self.ended_in: object = None
-        """The session that was open when the last round ended, as long as that is told of."""
+        self.trained_in: object = None
+        """The session of the last round, as long as that is told of."""
         self.annotation = AnnotationBox(napari_viewer)
         layers = self.annotation.layers
         self.autosave = Autosave(self.annotation.layers)
@@ -253,9 +253,9 @@ class LabelWidget(TrainingPanel):
     def update_buttons(self) -> None:
         """Enable what can be used now."""
         is_active = self.is_training
-        if not is_active and self.ended_in not in (None, self.autosave.session):
+        if not is_active and self.trained_in not in (None, self.autosave.session):
             # What is said, and its button, would be taken for the model and the image of this session.
-            self.ended_in = None
+            self.trained_in = None
             self.forget_outcome("No round since the session was changed.")
         for widget in (self.settings, self.output):
             widget.setEnabled(not is_active)
@@ -278,7 +278,7 @@ class LabelWidget(TrainingPanel):
         except EmbedSegError as error:
             report_error(error)
             return
-        self.trained_on = self.annotation.layers.image
+        self.trained_on, self.trained_in = self.annotation.layers.image, request.session
         self.preview.begin(request.config.center)
         self.job = LabelTraining(request, preview=self.view.example)
         self.progress.begin(request.output.stem)
@@ -367,7 +367,7 @@ class LabelWidget(TrainingPanel):
         """Get ready for the next round."""
         self.follow.stop()
         self.preview.gradually.finish()
-        self.job, self.ended_in = None, self.autosave.session
+        self.job = None
         self.output.suggest(self.output.name.text(), anew=True)
         self.update_buttons()
         model, layers = None if self.saved is None else self.saved.path, self.annotation.layers
