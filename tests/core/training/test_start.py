@@ -1,6 +1,7 @@
 """What a training begins with."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from embedseg_napari.core.errors import ModelError, SettingsError
 from embedseg_napari.core.model.known_models import bundled_names, find_model_file, start_models, start_path
 from embedseg_napari.core.runs import drain
 from embedseg_napari.core.training import handover
-from embedseg_napari.core.training.start import start_model
+from embedseg_napari.core.training.start import knows_more, start_model
 from embedseg_napari.core.training.trainer import Trainer, train
 
 FLAT = [Example("flat", np.zeros((1, 32, 32), np.float32), np.zeros((32, 32), np.int32))]
@@ -71,6 +72,14 @@ def test_a_training_goes_on_only_with_what_it_began_with(blobs, tmp_path):
             drain(Trainer(longer, [blobs(2)], (), other, folder, device="cpu", resume=True).run())
         result = drain(Trainer(longer, [blobs(2)], (), began, folder, device="cpu", resume=True).run())
         assert result.model.config.training["steps"] == 2
+
+
+def test_after_many_steps_something_is_kept_of_a_model_made_for_being_trained_on_again():
+    made_for_it, segments = (start_model(name, FEW, FLAT) for name in ("start-2d", "nuclei-2d"))
+    assert [knows_more(made_for_it, 12, n) for n in (384, 1152, math.inf)] == [False, True, True]
+    assert knows_more(made_for_it, 3, 384)
+    assert knows_more(segments, 12, 384)
+    assert not knows_more(None, 12, 1152)
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ class TrainingConfig(Settings):
         False,
         description="If training from a model and no images are held out, keep up to half of that model's weights, as "
         "far as the annotated objects are found about as well with them; of start-2d only where fewer than ten are "
-        "annotated, and then its batch norm, too.",
+        "annotated, and then its batch norm, too, or after 768 steps.",
         json_schema_extra=LENGTH,
     )
     memory: Gigabytes | None = Field(

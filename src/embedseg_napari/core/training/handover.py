@@ -52,10 +52,11 @@ def finish(
     weights, score = _so_far(run) if stopped else (run.best, run.state.best_score)
     is_earlier = stopped and bool(weights)
     model, share, prediction, precision = run.model(weights), 1.0, run.model_config.prediction, run.plan.precision
-    missing, state = "weights and thresholds were" if run.keeps_start else "thresholds were", "as it was trained so far"
+    keeps_start, state = run.keeps_start(run.state.step), "as it was trained so far"
+    missing = "weights and thresholds were" if keeps_start else "thresholds were"
     try:
         if not run.data.validation and run.fabric.global_rank == 0:
-            if run.keeps_start and run.state.step:
+            if keeps_start and run.state.step:
                 model, share, prediction = yield from _near_start(run, model, should_stop)
             else:
                 prediction = _reached(run, model, run.data.threshold_examples, should_stop)

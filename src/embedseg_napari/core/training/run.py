@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -174,7 +175,7 @@ class TrainingRun:
 
     def start(self) -> TrainingStarted:
         """Say what was found and decided; with a time budget, find out how long validation takes."""
-        scored, keeps_start = self.validator.examples, self.keeps_start
+        scored, keeps_start = self.validator.examples, self.keeps_start(math.inf)
         both = self.data.compared_examples() if keeps_start else (self.data.threshold_examples,)
         # Each image once, be it for the threshold, for the share, or for both.
         compared = list({id(one): one for one in itertools.chain(*both)}.values())
@@ -393,8 +394,7 @@ class TrainingRun:
             network.load_state_dict(weights)
         return Model(self.model_config, network)
 
-    @property
-    def keeps_start(self) -> bool:
-        """Whether the model keeps as much of its start's weights as the annotated objects allow (`docs/choices.md`)."""
+    def keeps_start(self, n_steps: float) -> bool:
+        """Whether after so many steps the model keeps as much of its start as the annotated objects allow."""
         is_wanted = self.config.keep_start and self.fabric.global_rank == 0 and not self.data.validation
-        return is_wanted and knows_more(self.start_from, self.plan.statistics.n_objects)
+        return is_wanted and knows_more(self.start_from, self.plan.statistics.n_objects, n_steps)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from embedseg_napari.core.data.example import Example
     from embedseg_napari.core.model.model import Model
 
+MANY_STEPS = 768
+"""Steps on ten objects or more after which something is kept of a model made for being trained on again."""
+
 
 def usual_start(config: TrainingConfig, ndim: int) -> tuple[Path | None, str]:
     """The model that a training begins with unless a person says otherwise, and why; reads no weights.
@@ -47,12 +50,15 @@ def usual_start(config: TrainingConfig, ndim: int) -> tuple[Path | None, str]:
     return path, "few labels teach it more than a new network"
 
 
-def knows_more(start: Model | None, n_objects: int) -> bool:
+def knows_more(start: Model | None, n_objects: int, n_steps: float) -> bool:
     """Whether the model that a training started from may know what so many annotated objects do not teach.
 
-    One that was made for being trained on knows less than a whole image shows (`docs/choices.md`, start models).
+    One that was made for being trained on knows less than a short look at a whole image shows; after many steps the
+    network knows that image too well (`docs/choices.md`, start models).
     """
-    return start is not None and (n_objects < ENOUGH_OBJECTS or not is_start(start.path))
+    if start is None or not is_start(start.path):
+        return start is not None
+    return n_objects < ENOUGH_OBJECTS or n_steps >= MANY_STEPS
 
 
 def keeps_norms(start: Model | None, config: TrainingConfig, n_objects: int) -> bool:
