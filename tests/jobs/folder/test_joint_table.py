@@ -221,11 +221,8 @@ def test_a_table_that_cannot_be_written_anew_ends_no_run(job: FolderJob, monkeyp
     assert (job.results / TABLE).read_text() == before
 
 
-def test_rows_of_a_table_that_is_in_use_go_beside_it_and_it_is_not_believed(
-    job: FolderJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run(job)
-    before = (job.results / TABLE).read_text()
+def lock_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let another program have the table open, until the patch is undone."""
     real = joint_table.write_text
 
     def refuse(path: Path, *text: Any, **options: Any) -> None:
@@ -234,6 +231,14 @@ def test_rows_of_a_table_that_is_in_use_go_beside_it_and_it_is_not_believed(
         real(path, *text, **options)
 
     monkeypatch.setattr(joint_table, "write_text", refuse)
+
+
+def test_rows_of_a_table_that_is_in_use_go_beside_it_and_it_is_not_believed(
+    job: FolderJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(job)
+    before = (job.results / TABLE).read_text()
+    lock_table(monkeypatch)
     wider = replace(job, changes=job.changes | {"margin_scale": 1.5}, overwrite=True)
     with pytest.raises(DataError, match=r"in use\. .*objects-2\.csv; put it in the place of objects\.csv"):
         run(wider)
@@ -258,14 +263,7 @@ def test_while_a_table_is_in_use_nothing_is_segmented_twice_and_one_table_grows_
 ) -> None:
     run(job)
     before = (job.results / TABLE).read_text()
-    real = joint_table.write_text
-
-    def refuse(path: Path, *text: Any, **options: Any) -> None:
-        if path.name == TABLE:
-            raise DataError(f"{path} is in use.")
-        real(path, *text, **options)
-
-    monkeypatch.setattr(joint_table, "write_text", refuse)
+    lock_table(monkeypatch)
     both = replace(job, inputs=(*job.inputs, *day_two.inputs), resume=True)
     labels = [job.results / f"{name}.tif" for name in "abc"]
     made: list[list[int]] = []
