@@ -11,13 +11,16 @@ import torch
 from embedseg_napari.core.config import ModelConfig, NormalizationConfig
 from embedseg_napari.core.data.normalization import normalize
 from embedseg_napari.core.data.pairs import from_arrays
+from embedseg_napari.core.events import TileFinished
 from embedseg_napari.core.files.region import Part, choose_region
 from embedseg_napari.core.files.tiff import read_image, write_image
-from embedseg_napari.core.model.model import Model
+from embedseg_napari.core.inference import predictor
+from embedseg_napari.core.inference.scale_search import FoundScale
+from embedseg_napari.core.model.model import Model, load_model
 from embedseg_napari.core.networks.erfnet import BranchedERFNet
 from embedseg_napari.core.runs import drain, never
 from embedseg_napari.jobs import segment
-from embedseg_napari.jobs.segment import SegmentJob, cached_model, predict, take_channel
+from embedseg_napari.jobs.segment import SegmentJob, cached_model, predict, take_channel, warm_up
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32"])
@@ -78,3 +81,18 @@ def test_the_mean_of_a_single_channel_is_that_channel():
     for mean in (take_channel(grey, "CYX", "mean")[0], region[0], example.image[0]):
         assert mean.dtype == np.uint8
         np.testing.assert_array_equal(mean, grey[0])
+
+
+def test_a_model_that_looks_for_the_scale_of_images_looks_for_none_while_it_is_warmed_up(
+    tmp_path, tiny_model_file, monkeypatch
+):
+    """On two cores that took 25 seconds with the bundled model of volumes, each time its panel was opened."""
+    model = load_model(tiny_model_file)
+    prediction = model.config.prediction.changed({"find_scale": True})
+    model.config = model.config.model_copy(update={"prediction": prediction})
+    looks = []
+    monkeypatch.setattr(predictor, "find_scale", lambda *given: looks.append(given) or FoundScale(1.0, 1.0))
+    path = model.save(tmp_path / "scales.embedseg")
+    n_tiles = sum(isinstance(event, TileFinished) for event in warm_up(path, "cpu", never))
+    assert n_tiles == 1
+    assert not looks
