@@ -122,6 +122,8 @@ def test_checkpoints_are_imported_and_packages_exported(manager, panel, golden, 
     qtbot.waitUntil(lambda: "Imported: worms." in manager.status.text(), timeout=60_000)
     assert "no such file" in manager.status.text()
     assert panel.model.path == models_folder() / "worms.embedseg"
+    # What it found is said before its thread is over, and until then nothing else can begin.
+    qtbot.waitUntil(manager.hand_out.isEnabled)
     manager.list.setCurrentRow(names(manager).index("worms"))
     monkeypatch.setattr(
         QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "out"), "bioimage.io package (*.zip)")
