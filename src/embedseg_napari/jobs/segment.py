@@ -306,7 +306,7 @@ def warm_up(source: str | Path | None, device: str, should_stop: Callable[[], bo
         return
     model = yield from loaded(source, device, should_stop)
     image = np.zeros((model.config.n_channels, *(SMALL,) * model.config.ndim), np.float32)
-    # There is no scale to be found in it, and looking for one would take the processor from who opened the panel.
+    # An empty image has no scale to look for, and the search takes both cores for half a minute in volumes.
     settings = model.config.settings_with(find_scale=False)
     with interruptible(model, should_stop):
         yield from Predictor(model, settings).run(image, model.config.axes, should_stop)
