@@ -34,6 +34,8 @@ COLUMNS = (
     *(f"{kind}_{a}" for kind in ("center", "centroid") for a in "zyx"),
 )
 
+NO_ROWS: Table = {name: np.zeros(0, np.int64) for name in ("image", "label")}
+"""Of an image without objects."""
 LONGEST = 1000
 """Characters that are looked at of the line of names."""
 

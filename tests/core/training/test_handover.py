@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from embedseg_napari.core.config import TrainingConfig
-from embedseg_napari.core.events import Message
+from embedseg_napari.core.events import EpochFinished, Message
 from embedseg_napari.core.maps import EmbeddingMaps
 from embedseg_napari.core.model.library import ModelLibrary
 from embedseg_napari.core.model.model import Model, load_model
@@ -69,6 +69,18 @@ def test_held_out_objects_are_scored_with_the_threshold_that_is_stored(blobs, mo
     assert result.model.config.training["best_score"] == result.best_score
     assert result.model.config.sure_seediness == (pytest.approx(peak) if peak > 0.5 else None)
     assert any("finds none of the held-out objects" in text for text in warnings(seen)) is (peak < 0.5)
+
+
+def test_how_sure_earlier_weights_were_is_not_noted_of_those_of_a_stop(blobs, monkeypatch):
+    pair = blobs(2)
+    let_seeds_reach(monkeypatch, pair[1], 0.95)
+    config = TrainingConfig.preset("fast", **SHORT | {"epochs": 9}, precision="float32", validate_every=2)
+    seen = []
+    run = Trainer(config, [pair], [pair]).run(lambda: sum(isinstance(event, EpochFinished) for event in seen) == 3)
+    result = drain(run, seen.append)
+    assert [row.ap_mean is None for row in result.history] == [True, False, True]
+    assert result.best_score is None
+    assert result.model.config.sure_seediness is None
 
 
 @pytest.mark.parametrize("is_old", [False, True])

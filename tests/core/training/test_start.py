@@ -82,6 +82,23 @@ def test_after_many_steps_something_is_kept_of_a_model_made_for_being_trained_on
     assert not knows_more(None, 12, 1152)
 
 
+ONE_STEP = TrainingConfig.preset("few", epochs=1, steps_per_epoch=1, precision="float32", batch_size=1)
+
+
+def squares(rng, n):
+    """An image with up to twelve objects."""
+    labels = np.zeros((64, 80), np.int32)
+    for number in range(n):
+        row, column = divmod(number, 4)
+        labels[20 * row + 4 : 20 * row + 16, 20 * column + 4 : 20 * column + 16] = number + 1
+    return Example("some", rng.normal(labels[None] > 0, 0.1).astype(np.float32), labels)
+
+
+def has_norms_of(start, model):
+    before, after = (dict(one.network.named_buffers()) for one in (start, model))
+    return all(before[name].equal(after[name]) for name in before if name.endswith("running_mean"))
+
+
 @pytest.mark.parametrize(
     ("name", "n", "keeps", "keeps_norms"),
     [
@@ -93,20 +110,23 @@ def test_after_many_steps_something_is_kept_of_a_model_made_for_being_trained_on
 )
 def test_what_is_kept_of_a_model_where_many_or_a_few_objects_are_learned(rng, name, n, keeps, keeps_norms, monkeypatch):
     monkeypatch.setattr(handover, "least_share", lambda model_of, *_: (0.5, model_of(0.5).config.prediction, 1.0))
-    labels = np.zeros((64, 80), np.int32)
-    for number in range(n):
-        row, column = divmod(number, 4)
-        labels[20 * row + 4 : 20 * row + 16, 20 * column + 4 : 20 * column + 16] = number + 1
-    example = Example("some", rng.normal(labels[None] > 0, 0.1).astype(np.float32), labels)
-    config = TrainingConfig.preset(
-        "few", epochs=1, steps_per_epoch=1, precision="float32", batch_size=1, validation_objects=0.0
-    )
+    config = ONE_STEP.model_copy(update={"validation_objects": 0.0})
     start = start_model(name, FEW, FLAT)
-    result = drain(Trainer(config, [example], (), start, device="cpu").run())
+    result = drain(Trainer(config, [squares(rng, n)], (), start, device="cpu").run())
     assert result.model.config.training["share_trained"] == (0.5 if keeps else 1)
-    before, after = (dict(model.network.named_buffers()) for model in (start, result.model))
-    means = [name for name in before if name.endswith("running_mean")]
-    assert all(before[name].equal(after[name]) for name in means) == keeps_norms
+    assert has_norms_of(start, result.model) == keeps_norms
+
+
+def test_objects_that_are_held_out_or_painted_while_it_trains_count_as_annotated(rng, monkeypatch):
+    monkeypatch.setattr(handover, "least_share", lambda model_of, *_: (0.5, model_of(0.5).config.prediction, 1.0))
+    start, asked = start_model("start-2d", FEW, FLAT), iter([[squares(rng, 12)]])
+    held_out = ONE_STEP.model_copy(update={"validation_objects": 0.4})
+    added = ONE_STEP.model_copy(update={"epochs": 2, "validation_objects": 0.0})
+    for config, n, updates in ((held_out, 12, None), (added, 3, lambda: next(asked, None))):
+        result = drain(Trainer(config, [squares(rng, n)], (), start, device="cpu", updates=updates).run())
+        assert (result.model.config.training["n_held_out_objects"] > 2) == (config is held_out)
+        assert result.model.config.training["share_trained"] == 1
+        assert not has_norms_of(start, result.model)
 
 
 def test_the_run_of_an_older_version_is_not_mixed_with_a_model_it_may_not_have_begun_with(blobs, tmp_path):

@@ -258,6 +258,25 @@ def test_rows_of_a_table_that_is_in_use_go_beside_it_and_it_is_not_believed(
     assert (result.n_skipped, result.n_saved) == (0, 2)
 
 
+def test_an_image_that_became_empty_while_a_table_was_in_use_loses_its_rows_once_it_is_free(
+    job: FolderJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(job)
+    rows = list(csv.DictReader((job.results / TABLE).read_text().splitlines()))
+    surest = {name: max(float(row["score"]) for row in rows if row["image"] == f"{name}.tif") for name in "ab"}
+    kept, emptied = sorted("ab", key=lambda name: -surest[name])
+    for threshold, names in (((surest[kept] + surest[emptied]) / 2, kept), (1.0, "")):
+        surer = replace(job, changes=job.changes | {"seed_threshold": threshold, "faint_seeds": 0.0}, overwrite=True)
+        with monkeypatch.context() as patched:
+            lock_table(patched)
+            with pytest.raises(DataError, match=r"in use\. .*objects-"):
+                run(surer)
+        assert in_labels(job, "a", "b") == in_labels(job, *names)
+        _, result = run(replace(surer, resume=True, overwrite=False))
+        assert (result.n_skipped, result.n_saved) == (2, 0)
+        assert listed(job) == in_labels(job, *names)
+
+
 def test_while_a_table_is_in_use_nothing_is_segmented_twice_and_one_table_grows_beside_it(
     job: FolderJob, day_two: FolderJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:

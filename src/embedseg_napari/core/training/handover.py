@@ -221,5 +221,6 @@ def _record(run: TrainingRun, prediction: PredictionConfig, share: float, score:
         "started_from": origin.started_from,
         "share_trained": share,
         USUAL_SEED_THRESHOLD: prediction.seed_threshold if is_found else run.plan.usual_seed_threshold,
-        SURE_SEEDINESS: run.state.sure_seediness,
+        # Without a score these are not the weights that it was measured with.
+        SURE_SEEDINESS: None if score is None else run.state.sure_seediness,
     }

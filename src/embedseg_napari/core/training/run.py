@@ -104,7 +104,7 @@ class TrainingRun:
             **plan.fixed(),
         )
         self.schedule = Schedule(config, plan.steps_per_epoch, self.clock, plan.rate)
-        is_kept = keeps_norms(start_from, config, plan.statistics.n_objects)
+        is_kept = keeps_norms(start_from, config, plan.statistics.n_objects + data.n_held_out)
         self.optimization = Optimization(config, plan, start_from, keeps_norms=is_kept)
         self.fabric = self.optimization.fabric
         self.batches = self._make_batches()
@@ -181,13 +181,11 @@ class TrainingRun:
         compared = list({id(one): one for one in itertools.chain(*both)}.values())
         if (scored or compared) and self.config.epochs is None:
             first, axes, model = (scored or compared)[0], self.model_config.axes, self.model()
-            as_is = first.is_normalized
+            given: dict[str, Any] = {"normalize": not first.is_normalized, "precision": self.plan.precision}
             # The first pass, and the first objects, also load and compile what later ones find ready.
-            model.predict(
-                first.image, axes, normalize=not as_is, precision=self.plan.precision, on_event=unheard, progress=False
-            )
+            model.predict(first.image, axes, **given, on_event=unheard, progress=False)
             before = time.monotonic()
-            model.embed(first.image, axes, normalize=not as_is, precision=self.plan.precision, on_event=unheard)
+            model.embed(first.image, axes, **given, on_event=unheard)
             each = time.monotonic() - before
             self._reserve_time(each * len(scored))
             if each * len(scored) > COSTLY * self.schedule.limit:
@@ -276,17 +274,14 @@ class TrainingRun:
         self.validator = self.data.validator()
         if is_validation_changed:
             # Scores against other labels say nothing about those before.
-            self.state.best_score, self.state.record, self.best = None, None, {}
+            self.state.best_score = self.state.sure_seediness = self.state.record = None
+            self.best = {}
+        self.optimization.keeps_norms = keeps_norms(self.start_from, self.config, self.n_annotated)
         sizes = self.sampler.object_sizes()
         least = least_object_size(sizes, self.plan.known_least_size)
         prediction = self.model_config.prediction.model_copy(update={"min_object_size": least})
         self.model_config = self.model_config.model_copy(update={"object_sizes": sizes, "prediction": prediction})
-        return LabelsUpdated(
-            n_images=len(self.data.training),
-            n_objects=self.sampler.n_objects,
-            n_changed=n_changed,
-            seconds=time.monotonic() - before,
-        )
+        return LabelsUpdated(len(self.data.training), self.sampler.n_objects, n_changed, time.monotonic() - before)
 
     def between_steps(self, preview: Callable[[], Example | None] | None) -> Generator[TrainingEvent, None, None]:
         """Save and show the state of things when it is time."""
@@ -394,7 +389,12 @@ class TrainingRun:
             network.load_state_dict(weights)
         return Model(self.model_config, network)
 
+    @property
+    def n_annotated(self) -> int:
+        """Objects that are annotated by now, with those held out."""
+        return self.sampler.n_objects + self.data.n_held_out
+
     def keeps_start(self, n_steps: float) -> bool:
         """Whether after so many steps the model keeps as much of its start as the annotated objects allow."""
         is_wanted = self.config.keep_start and self.fabric.global_rank == 0 and not self.data.validation
-        return is_wanted and knows_more(self.start_from, self.plan.statistics.n_objects, n_steps)
+        return is_wanted and knows_more(self.start_from, self.n_annotated, n_steps)

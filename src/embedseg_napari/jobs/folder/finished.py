@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from embedseg_napari.core.files.plane_stack import marked
 from embedseg_napari.jobs.folder.earlier_run import is_whole, require_same_image
-from embedseg_napari.jobs.object_table import rows_hash
+from embedseg_napari.jobs.object_table import NO_ROWS, rows_hash
 from embedseg_napari.jobs.recipe import read_recipe
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ def is_done(output: Output, job: FolderJob, made_by: str, earlier: Listed) -> bo
 def rows_beside(output: Output, place: Path, earlier: Listed) -> dict[str, Table]:
     """Rows of an image that is done, by its name, if they stand in a table beside that of the folder, and not there."""
     table, name = table_with(output, earlier), output.labels.stem
-    if table is None or table == place or name not in earlier[table]:
+    if table is None or table == place:
         return {}
-    return {name: earlier[table][name]}
+    # Without an object now, the rows that it had before go.
+    return {name: earlier[table].get(name, NO_ROWS)}
 
 
 def table_with(output: Output, earlier: Listed) -> Path | None:

@@ -49,7 +49,7 @@ def find_tables(results: Path) -> tuple[Path, Listed]:
     for beside in (results / name for name in names if name != place.name):
         tables = read_tables(beside)
         # An image may be called so, too.
-        if tables and tables.keys() != {beside.stem}:
+        if tables is not None and tables.keys() != {beside.stem}:
             found[beside] = tables
     return place, found
 
