@@ -150,6 +150,22 @@ def test_a_model_of_colours_that_nobody_asked_for_goes_with_them(viewer, tissue,
     assert choose(panel, dyes) == "nuclei-histology-2d"
 
 
+def test_a_model_of_volumes_that_was_asked_for_gives_way_to_planes_and_comes_back(viewer, open_panel, tmp_path):
+    volumes = [viewer.add_image(np.zeros((5, 24, 24)), axis_labels=("z", "y", "x")) for _ in range(2)]
+    panel = open_panel(PANEL)
+    own = load_model(bundled_path("nuclei-3d"), device="cpu").save(tmp_path / "own.embedseg")
+    panel.take_over(own, volumes[0])
+    assert choose(panel, viewer.add_image(np.zeros((24, 24)))) == "nuclei-2d"
+    assert panel.run_button.isEnabled()
+    assert choose(panel, volumes[1]) == "own"
+    # What is asked for meanwhile stays.
+    flat = viewer.add_image(np.zeros((24, 24)))
+    choose(panel, flat)
+    panel.model.choose_named("cells-phase-2d")
+    assert choose(panel, volumes[0]) == "cells-phase-2d"
+    assert choose(panel, flat) == "cells-phase-2d"
+
+
 def test_planes_that_are_asked_about_are_no_colours(viewer, tissue, open_panel):
     panel = open_panel(PANEL)
     assert choose(panel, tissue) == "nuclei-histology-2d"

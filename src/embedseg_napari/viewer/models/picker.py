@@ -54,6 +54,8 @@ class ModelPicker(QWidget):
         """Why the chosen model cannot be used."""
         self.is_asked_for = False
         """Whether a person chose the model, or it was trained or opened just now."""
+        self._aside: tuple[Path | None, int] = (None, 0)
+        """A model that was asked for, and its axes, while images are shown that it cannot segment."""
         self.box.currentIndexChanged.connect(self._take_choice)
         self.box.activated.connect(lambda _: setattr(self, "is_asked_for", True))
         models.changed.connect(self._take)
@@ -129,8 +131,18 @@ class ModelPicker(QWidget):
             return self._known[self.box.currentIndex()]
         return next((known for known in self._known if known.is_bundled and fits(read_config(known.path))), None)
 
-    def suggest(self, ndim: int, n_channels: int | None = None) -> None:
-        """Choose a model for such images, as `fitting` does, unless one was asked for."""
+    def suggest(self, ndim: int, n_channels: int | None = None, *, is_other: bool = False) -> None:
+        """Choose a model for such images, as `fitting` does, unless one was asked for.
+
+        Where another image is shown (`is_other`), one of volumes gives way to planes, which it cannot segment at all,
+        and comes back with a volume.
+        """
+        if is_other and self.is_asked_for and self.config is not None and self.config.ndim > ndim:
+            self._aside, self.is_asked_for = (self.path, self.config.ndim), False
+        back = [index for index, known in enumerate(self._known) if (known.path, ndim) == self._aside]
+        if back and not self.is_asked_for:
+            self._show(back[0])
+            self._aside, self.is_asked_for = (None, 0), True
         known = None if self.is_asked_for else self.fitting(ndim, n_channels)
         if known is not None:
             self._show(self._known.index(known))

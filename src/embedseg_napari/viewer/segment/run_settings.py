@@ -65,6 +65,8 @@ class RunSettings(QObject):
         self.find_scale = QCheckBox("Look for it")
         self.find_scale.setToolTip(PredictionConfig.model_fields["find_scale"].description or "")
         self.find_scale.toggled.connect(self._take_scale)
+        self._suggested_for = ""
+        """The image (`unique_id`) that a model was suggested for last."""
         self._scale_of: tuple[Layer, float, bool] | None = None
         """Image that the scale is meant for alone, and the scale before and whether it was looked for."""
         self._warming: BackgroundRun | None = None
@@ -117,7 +119,10 @@ class RunSettings(QObject):
         elif not layer.rgb and "C" in sizes and not self.model.is_bundled:
             # What one's own model is for is not known.
             n_channels = None
-        self.model.suggest(ndim, n_channels)
+        # What is chosen for the image in hand is not taken back.
+        key, before = str(layer.unique_id), self._suggested_for
+        self._suggested_for = key
+        self.model.suggest(ndim, n_channels, is_other=before not in ("", key))
 
     def fitting(self, letter: str) -> str:
         """Name of the model that fits a stack whose planes are depth, time or channels."""
