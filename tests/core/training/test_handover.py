@@ -71,6 +71,15 @@ def test_held_out_objects_are_scored_with_the_threshold_that_is_stored(blobs, mo
     assert any("finds none of the held-out objects" in text for text in warnings(seen)) is (peak < 0.5)
 
 
+@pytest.mark.parametrize("limit", [{"epochs": None, "minutes": 1e-4}, {"epochs": 1}])
+def test_few_steps_in_the_minutes_given_are_said(blobs, monkeypatch, limit):
+    pair, seen = blobs(2), []
+    let_seeds_reach(monkeypatch, pair[1], 0.95)
+    steps = trained(pair, on_event=seen.append, **limit).model.config.training["steps"]
+    assert steps < handover.FEW_STEPS
+    assert any(f"No more than {steps} step" in text for text in warnings(seen)) == ("minutes" in limit)
+
+
 def test_how_sure_earlier_weights_were_is_not_noted_of_those_of_a_stop(blobs, monkeypatch):
     pair = blobs(2)
     let_seeds_reach(monkeypatch, pair[1], 0.95)

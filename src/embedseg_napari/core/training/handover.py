@@ -12,6 +12,7 @@ from embedseg_napari.core.events import Message, TrainingFinished
 from embedseg_napari.core.training.blending import blended, least_share
 from embedseg_napari.core.training.result import TrainingResult
 from embedseg_napari.core.training.validation import with_reached_seeds
+from embedseg_napari.core.wording import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 CHOICE_SHARE = 0.015
 """Part of a training's time for the maps of held-out images that thresholds and precision are chosen on; the choice
 itself takes as much again."""
+FEW_STEPS = 32
+"""Steps that a short round makes on an idle laptop in a quarter of a minute; with fewer a model is hardly other than
+what it started from."""
 MATURE = 0.5
 """Part of the steps from which on a state that was scored is worth more than one from right before the loss was no
 number: the latter may be spoiled, or not."""
@@ -82,6 +86,11 @@ def finish(
             f"The model finds none of the {what} yet. Train longer; if that does not help, check that each mask "
             "belongs to its image.",
             "warning",
+        )
+    if not stopped and run.config.epochs is None and run.state.step < FEW_STEPS:
+        done = count(run.state.step, "step")
+        yield Message(
+            f"No more than {done} fitted into the minutes given; with more of them it learns more.", "warning"
         )
     yield TrainingFinished(stopped, score)
     return _result(run, model, prediction, share, score, stopped, is_earlier)
