@@ -76,7 +76,7 @@ def test_objects_found_anew_while_the_panel_is_closed_are_asked_about(
     layer.data = np.roll(layer.data, 1, axis=0)
     again = open_panel(PANEL)
     again.start()
-    assert asked == ["Discard 1 correction of links? Export… keeps them."]
+    assert asked == ["Discard 1 correction of links? The labels changed since they were made."]
     assert again.controls.current is None
 
 

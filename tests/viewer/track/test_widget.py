@@ -224,7 +224,8 @@ def test_corrections_are_given_up_only_when_that_is_meant(panel, layer, viewer, 
     panel.start()
     assert panel.controls.current is None
     assert panel.correct.corrected is corrected
-    assert asked == ["Discard 1 correction of links? Export… keeps them."]
+    assert not panel.export.isEnabled()
+    assert asked == ["Discard 1 correction of links? The labels changed since they were made."]
     answer = QMessageBox.StandardButton.Yes
     track(panel, qtbot)
     assert panel.correct.corrected.n_steps == 0

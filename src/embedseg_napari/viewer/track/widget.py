@@ -158,7 +158,8 @@ class TrackWidget(LabelsPanel):
         kept = kept_links(layer)
         if not kept.would_be_lost:
             return True
-        question = f"Discard {count(len(kept.corrections), 'correction')} of links? Export… keeps them."
+        way_out = "Export… keeps them." if self.export.isEnabled() else "The labels changed since they were made."
+        question = f"Discard {count(len(kept.corrections), 'correction')} of links? {way_out}"
         return bool(QMessageBox.question(self, "Track", question) == QMessageBox.StandardButton.Yes)
 
     def _settings(self) -> dict[str, Any]:
